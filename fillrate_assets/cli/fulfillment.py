@@ -107,6 +107,7 @@ def _run_fill_rates(network: OrderNetwork) -> bool:
         for problem in [ran.failure] if ran.failure else ran.failed_checks:
             click.echo(escape_controls(f"{ran.range.dc}: {problem}"), err=True)
         failed = failed or ran.failure is not None
+    launcher.report_pipeline(chosen)
     print_lines([*fulfillment_demo.reconcile(chosen), ""])
     return failed
 

@@ -113,7 +113,10 @@ def describe(result: DayResult) -> Iterator[str]:
     )
     jobs = result.counts["applied"] + result.counts["effects done"]
     yield ""
-    yield f"{result.seconds:,.0f} s, {jobs / result.seconds:,.0f} jobs a second."
+    if result.sent["ACCEPTED"]:
+        yield f"{result.seconds:,.0f} s, {jobs / result.seconds:,.0f} jobs a second."
+    else:
+        yield "All of it was known."
 
 
 def _count(database: Database, queue: DbosQueue, world: SimulatedWorld) -> dict[str, int]:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -30,6 +30,9 @@ from fillrate_assets.definitions import JOB, build_defs, make_alert_dispatch, ma
 from fillrate_assets.fillrate.defs import health_checks
 from fillrate_assets.fillrate.record_store import SUBSTITUTES, RecordStore
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
+from fillrate_assets.fulfillment.defs import assets as fulfillment_assets
+from fillrate_assets.fulfillment.defs import checks as fulfillment_checks
+from fillrate_assets.fulfillment.defs.resources import FulfillmentPipeline
 from fillrate_assets.notifications.notifiers.console import Show
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import name_step
@@ -165,6 +168,16 @@ def run_health_checks(settings: Settings) -> None:
     """Evaluate the checks of the platform as a whole now, as their schedule does once a day."""
     with _open_instance() as instance, stopping.ending(_end_own_runs):
         _execute(settings, instance, health_checks.JOB, {})
+
+
+def report_pipeline(settings: Settings) -> None:
+    """Evaluate the checks of fulfillment and summarize its pipeline now, as their schedule and sensor do."""
+    now = datetime.now(UTC)
+    status = FulfillmentPipeline.from_settings(settings).read_status(now - timedelta(minutes=1), now)
+    with _open_instance() as instance, stopping.ending(_end_own_runs):
+        for event in fulfillment_assets.summarize(status, {}, now):
+            instance.report_runless_asset_event(event)
+        _execute(settings, instance, fulfillment_checks.JOB, {})
 
 
 def upgrade_home(settings: Settings) -> None:

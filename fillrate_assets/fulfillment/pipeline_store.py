@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from fillrate_assets.fulfillment.accepted_events import ACCEPTED_EVENTS
 from fillrate_assets.fulfillment.effect_store import EFFECTS
+from fillrate_assets.fulfillment.feed_store import ORDER_LINES, SHIPMENT_LINES
 from fillrate_assets.fulfillment.rules.alarms import Failures, PipelineStatus, StuckState
 from fillrate_assets.fulfillment.rules.lifecycles import LIFECYCLES
 from fillrate_assets.fulfillment.transition_log import HEADS, REJECTED_EVENTS, TRANSITIONS
@@ -60,6 +61,7 @@ def read_status(
         return PipelineStatus(
             last_seq=last_seq,
             slowest=_read_slowest(connection, last_seq, since),
+            fed=_count_fed(connection, since),
             waiting=queue.count_waiting(),
             parked=queue.count_parked(),
             dead_letters=queue.count_dead_letters(),
@@ -69,6 +71,17 @@ def read_status(
             failures=tuple(_read_failures(connection)),
             stuck=tuple(_find_stuck(connection, longest_in_state, now)),
         )
+
+
+def _count_fed(connection: sa.Connection, since: datetime) -> dict[str, int]:
+    """Count the rows of the feed that were written since a moment."""
+    tables = {"order_lines": ORDER_LINES, "shipment_lines": SHIPMENT_LINES}
+    return {
+        name: connection.execute(
+            sa.select(sa.func.count()).select_from(table).where(table.c.processed_at >= to_stored(since))
+        ).scalar_one()
+        for name, table in tables.items()
+    }
 
 
 def _read_last_seq(connection: sa.Connection) -> int:

@@ -37,6 +37,8 @@ COMMANDS = sorted({line for page in PAGES for block in re.findall(r"```sh\n(.*?)
 
 def test_each_check_alarm_and_queue_has_a_runbook_and_there_is_no_other() -> None:
     found = {key.name for check in checks.CHECKS for key in check.check_keys}
+    specs = [spec for check in checks.CHECKS for spec in check.check_specs]
+    assert [spec.name for spec in specs if name_runbook(spec.name) not in (spec.description or "")] == []
     of_queues = {f"{name_runbook('queue')[:-3]}-{name}.md" for name in (EVENT_QUEUE, *FUNCTIONS)}
     assert {str(page.relative_to(ROOT)) for page in PAGES} == {*map(name_runbook, found), *of_queues}
 

@@ -4,6 +4,7 @@ Never one Dagster event per order: a summary has what happened since the one bef
 """
 
 import json
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -11,7 +12,8 @@ import dagster as dg
 
 from fillrate_assets.fulfillment import schema
 from fillrate_assets.fulfillment.defs.resources import FulfillmentPipeline
-from fillrate_assets.fulfillment.rules.alarms import PipelineStatus, find_alarms, name_runbook
+from fillrate_assets.fulfillment.report.lifecycle_picture import embed_picture
+from fillrate_assets.fulfillment.rules.alarms import EVENTS, PipelineStatus, find_alarms, name_runbook
 from fillrate_assets.fulfillment.rules.lifecycles import LIFECYCLES
 from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.orchestration.ui_metadata import make_column_metadata
@@ -21,8 +23,7 @@ OWNERS: Final = ["team:fulfillment"]
 SENSOR: Final = "fulfillment_summary"
 _EVERY: Final = timedelta(minutes=1)
 _DRAWINGS: Final = {
-    f"lifecycle of an {name}": dg.MetadataValue.md(f"```mermaid\n{machine.draw()}\n```")
-    for name, machine in LIFECYCLES.items()
+    f"lifecycle of an {name}": dg.MetadataValue.md(embed_picture(machine)) for name, machine in LIFECYCLES.items()
 }
 
 ACCEPTED_EVENTS: Final = dg.AssetSpec(
@@ -99,11 +100,25 @@ def fulfillment_summary(
     counts = {"last_seq": status.last_seq, "effects": status.pending_effects, "dead_letters": status.dead_letters}
     if counts == before:
         return dg.SensorResult(skip_reason=dg.SkipReason("nothing happened since the summary before"))
-    events = [
-        dg.AssetMaterialization(TRANSITIONS.key, metadata=_describe_transitions(status, before.get("last_seq", 0))),
-        dg.AssetMaterialization(EFFECTS.key, metadata=_describe_effects(status, now)),
-    ]
-    return dg.SensorResult(asset_events=events, cursor=json.dumps(counts))
+    return dg.SensorResult(asset_events=[*summarize(status, before, now)], cursor=json.dumps(counts))
+
+
+def summarize(status: PipelineStatus, before: Mapping[str, int], now: datetime) -> Iterator[dg.AssetMaterialization]:
+    """Summarize a status as events of the assets.
+
+    Args:
+        status: the pipeline now.
+        before: what the summary before counted; empty for the first one.
+        now: UTC.
+
+    """
+    yield dg.AssetMaterialization(TRANSITIONS.key, metadata=_describe_transitions(status, before.get("last_seq", 0)))
+    yield dg.AssetMaterialization(EFFECTS.key, metadata=_describe_effects(status, now))
+    yield dg.AssetMaterialization(ACCEPTED_EVENTS.key, metadata={"waiting": status.waiting.get(EVENTS, 0)})
+    for spec in (ORDER_LINES, SHIPMENT_LINES):
+        rows = status.fed.get(spec.key.path[-1], 0)
+        if rows or not before:
+            yield dg.AssetMaterialization(spec.key, metadata={"rows in the last minute": rows})
 
 
 def _read_cursor(cursor: str | None) -> dict[str, int]:

@@ -36,7 +36,7 @@ PIPELINE: Final = declare_health_asset(
 @dg.multi_asset_check(
     name="pipeline_status",
     specs=[
-        dg.AssetCheckSpec(name, asset=PIPELINE.key, description=text, metadata={"runbook": name_runbook(name)})
+        dg.AssetCheckSpec(name, asset=PIPELINE.key, description=f"{text} Runbook: `{name_runbook(name)}`")
         for name, text in _DESCRIPTIONS.items()
     ],
     can_subset=True,
@@ -54,7 +54,11 @@ def pipeline_status(
         )
 
 
-@dg.asset_check(asset=PIPELINE.key, metadata={"runbook": name_runbook("log_explains_orders")})
+@dg.asset_check(
+    asset=PIPELINE.key,
+    description="The orders that changed last are where their logs say, and so are their lines in the feed. Runbook:"
+    f" `{name_runbook('log_explains_orders')}`",
+)
 def log_explains_orders(fulfillment_pipeline: dg.ResourceParam[FulfillmentPipeline]) -> dg.AssetCheckResult:
     """Fold the logs of the orders that changed last: each is where its log says, and so are its lines in the feed."""
     database = fulfillment_pipeline.database

@@ -48,6 +48,9 @@ class PipelineStatus:
     slowest: timedelta | None = None
     """The longest way from acceptance to transition, lately; None where nothing was applied."""
 
+    fed: Mapping[str, int] = field(default_factory=dict)
+    """Rows that were fed into fill rates lately, by table."""
+
     waiting: Mapping[str, int] = field(default_factory=dict)
     """Jobs that are due or run, by queue."""
 

@@ -100,7 +100,10 @@ def test_a_summary_has_what_happened_since_the_one_before_and_there_is_none_wher
 ) -> None:
     pipeline.receive("O1", lag=timedelta(seconds=2))
     pipeline.receive("O2")
-    transitions, effects = pipeline.tick().asset_events
+    transitions, effects, accepted, *feed = pipeline.tick().asset_events
+    shown = {each.asset_key.path[-1]: each.metadata["rows in the last minute"].value for each in feed}
+    assert shown == {"order_lines": 2, "shipment_lines": 0}
+    assert accepted.metadata["waiting"].value == 0
     assert transitions.asset_key == dg.AssetKey(["fulfillment", "transitions"])
     shown = {name: value.value for name, value in transitions.metadata.items()}
     assert shown == {"applied": 2, "applied in all": 2, "waiting": 0, "parked": 0, "slowest, s": 2.0}
