@@ -33,7 +33,7 @@ from fillrate_assets.messaging.dbos_queue import (
     resolve_url,
     translate_errors,
 )
-from fillrate_assets.messaging.jobs import Done, Handler, Job, Later, Parked, QueueOptions, Result
+from fillrate_assets.messaging.jobs import EXPEDITED, Done, Handler, Job, Later, Parked, QueueOptions, Result
 
 _LOG: Final = logging.getLogger("fillrate.messaging")
 _MAX_RECOVERIES: Final = 20
@@ -83,6 +83,7 @@ class DbosWorker:
         self._breakers = {each.name: CircuitBreaker(each.breaker) for each in self.queues if each.breaker}
         self._limits: dict[str, tuple[int, float]] = {}
         self._stopping = threading.Event()
+        self._woken = threading.Event()
         self._running: set[str] = set()
         self._unknown: set[str] = set()
         """Jobs that are its own, and that it did not run when it looked last."""
@@ -109,6 +110,7 @@ class DbosWorker:
     def __exit__(self, *_: object) -> None:
         """Stop it, once jobs that run are done."""
         self._stopping.set()
+        self._woken.set()
         # While the database does not answer, it waits for that.
         self._housekeeping.join(self.stopping_seconds + 1)
         DBOS.destroy(workflow_completion_timeout_sec=self.stopping_seconds)
@@ -146,6 +148,9 @@ class DbosWorker:
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, the job must not get lost
             if breaker is not None and isinstance(error, SourceUnavailable):
                 breaker.record_failure(time.monotonic())
+                if breaker.state == "OPEN":
+                    # At once, or its queue would try others until the next tick.
+                    self._woken.set()
             self._retry(options, job, error, counts=not probing)
             return
         if breaker is not None:
@@ -204,6 +209,9 @@ class DbosWorker:
             msg = f"{failed.failure} (attempt {failed.attempts})"
             self._bury(failed, msg)
             raise DeadLetterError(msg) from error
+        if job.failure is None:
+            # What comes again is older than what waits, and goes before it.
+            failed = replace(failed, priority=max(job.priority - 1, EXPEDITED))
         telemetry.count_outcome(job, "retried")
         longest = options.retry.compute_longest_delay(max(failed.attempts, 1))
         delay = random.uniform(0, longest)  # noqa: S311 - jitter is no secret
@@ -232,7 +240,9 @@ class DbosWorker:
     def _keep_house(self) -> None:
         """Let queues follow their breakers and backlogs, and purge what is done."""
         purge_at, refresh_at = time.monotonic(), time.monotonic() + _REFRESH_SECONDS
-        while not self._stopping.wait(_TICK_SECONDS):
+        while not self._stopping.is_set():
+            self._woken.wait(_TICK_SECONDS)
+            self._woken.clear()
             # A database that does not answer now does later.
             with suppress(SourceUnavailable, DBAPIError):
                 if time.monotonic() >= refresh_at:

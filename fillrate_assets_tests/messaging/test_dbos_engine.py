@@ -19,6 +19,9 @@ from fillrate_assets.messaging import dbos_engine
 from fillrate_assets.messaging.dbos_engine import DbosWorker
 from fillrate_assets.messaging.dbos_queue import DbosQueue
 from fillrate_assets.messaging.jobs import (
+    EXPEDITED,
+    NORMAL,
+    REPLAYED,
     BreakerOptions,
     Done,
     Handler,
@@ -133,6 +136,25 @@ def test_a_job_that_fails_is_retried_then_a_dead_letter_which_can_be_redriven(qu
     assert queue.list_dead_letters(10) == []
     with pytest.raises(PermanentFailure, match="there is no such job: j2"):
         queue.redrive("j2")
+
+
+def test_a_job_that_comes_again_goes_before_what_waits(embedded: DbosQueue) -> None:
+    priorities: dict[str, list[int]] = {}
+
+    def fail_twice(job: Job) -> Result:
+        tried = priorities.setdefault(job.job_id[:2], [])
+        tried.append(job.priority)
+        if len(tried) <= 2:
+            msg = "timed out"
+            raise SourceUnavailable(msg)
+        return Done()
+
+    embedded.enqueue(
+        [Job(name, "orders", priority=each) for name, each in (("j1", EXPEDITED), ("j2", NORMAL), ("j3", REPLAYED))]
+    )
+    with work(embedded, QueueOptions("orders", retry=replace(SOON, max_attempts=5)), fail_twice):
+        wait_until(lambda: sum(map(len, priorities.values())) == 9)
+    assert priorities == {"j1": [1, 1, 1], "j2": [10, 9, 9], "j3": [20, 19, 19]}
 
 
 def test_a_job_that_cannot_be_done_yet_comes_again_and_is_parked_at_last(queue: DbosQueue) -> None:
