@@ -247,3 +247,15 @@ def test_the_first_data_of_a_home_say_where_its_partitions_begin(tmp_path: Path)
     assert made.first_ship_date < DAY
     assert made.begin_no_later_than(DAY).first_ship_date == DAY
     assert settings.load(home=tmp_path / "new").first_ship_date == DAY
+
+
+def test_orders_come_from_fulfillment_in_an_empty_home_alone(home: Path) -> None:
+    first = date(2026, 2, 1)
+    chosen = settings.load(home=home).with_orders_of_fulfillment(first)
+    assert (chosen.sources.orders_from_fulfillment, chosen.first_ship_date) == (True, first)
+    assert settings.load(home=home) == chosen
+    assert chosen.with_orders_of_fulfillment(date(2026, 3, 1)) == chosen
+    other = home.parent / "other"
+    (other / "systems").mkdir(parents=True)
+    with pytest.raises(PermanentFailure, match="holds other data already"):
+        settings.load(home=other).with_orders_of_fulfillment(first)

@@ -1,0 +1,63 @@
+"""The tour of every area: one screen says what each demo found, and a demo that fails says what it printed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fillrate_assets import settings
+from fillrate_assets.cli import main, tour
+from fillrate_assets.cli.tour import PARTS, Findings, Part, PartFailedError
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.sample.fillrate_loader import EmbeddedSystems
+
+LONG = "22,814,361 cases ordered, 22,285,220 shipped: case fill 97.7 %, and why the rest did not, in so many words." * 2
+
+
+def test_what_every_demo_found_is_on_one_screen(tmp_path: Path) -> None:
+    found = Findings([LONG, LONG, "Nothing."], dict.fromkeys(("What?", "Why?", "How?"), "report --by dc"))
+    lines = [*tour.describe([(part, found) for part in PARTS], tmp_path, "fillrate", 243)]
+    assert lines[0] == "3 areas ran from end to end in 4 min 3 s. What each found:"
+    assert len(lines) <= 45
+    assert max(len(line) for line in lines if str(tmp_path) not in line) <= 100
+    assert not any(line.strip().startswith("%") for line in lines)
+    assert f"  What?                           FILLRATE_HOME={tmp_path}/orders fillrate report --by dc" in lines
+    assert "  What?                           fillrate report --by dc" in lines
+
+
+def test_what_was_found_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    found = Findings(["One."], {"Why?": "explain DC01"})
+    found.write(tmp_path / "found.json")
+    assert Findings.read(tmp_path / "found.json") == found
+    found.write(None)
+
+
+@pytest.mark.slow
+def test_a_demo_that_fails_says_what_it_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    part = Part("Nothing", "a demo that there is not", ("demo", "--days", "0"))
+    with pytest.raises(PartFailedError, match=r"Nothing: the demo ended with 2; the last of .*nothing\.txt"):
+        tour.run_part(part, tmp_path, [])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.slow
+def test_orders_go_from_their_events_to_fill_rates(dagster_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = dagster_home / "found.json"
+    options = ["fulfillment", "demo", "--fill-rates", *tour.SMALL["Fulfillment"], "--findings", str(found)]
+    assert main.execute(options) == 0
+    ordered, shipped = read_cases(capsys.readouterr().out)
+    assert ordered[0] == ordered[1] != "0"
+    assert shipped[0] == shipped[1] != "0"
+    sentences = json.loads(found.read_text())["sentences"]
+    assert f"{ordered[0]} cases ordered and {shipped[0]} shipped by the events; fill rates say the same" in sentences[2]
+    assert "done twice: 0, lost: 0" in sentences[1]
+    with pytest.raises(PermanentFailure, match="orders come from fulfillment, and cannot be loaded"):
+        EmbeddedSystems.create(settings.load())
+
+
+def read_cases(printed: str) -> tuple[list[str], list[str]]:
+    """Read what events and fill rates add up to."""
+    lines = {line.strip().split("  ")[0]: line.split()[-2:] for line in printed.splitlines() if line.strip()}
+    return lines["left: ordered"], lines["shipped"]
