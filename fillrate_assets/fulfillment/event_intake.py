@@ -66,7 +66,7 @@ class EventIntake:
                 results.append("DUPLICATE" if known[event.event_id] == event.payload_sha256 else "CONFLICTING")
         for received, result in zip(events, results, strict=True):
             telemetry.count("fillrate.events", answer=result)
-            with log_context.bind(_list_ids(received.event)):
+            with log_context.bind(list_ids(received.event)):
                 _LOG.info("%s of %s is %s", received.event.type, received.event.source, result)
         if fresh:
             self.queue.enqueue([replace(self._make_job(received), delay_seconds=delay) for received, delay in fresh])
@@ -80,10 +80,10 @@ class EventIntake:
             dump_event(received.event),
             partition=received.event.order_id,
             priority=EXPEDITED if received.expedited else NORMAL,
-            context=telemetry.make_context(**_list_ids(received.event)),
+            context=telemetry.make_context(**list_ids(received.event)),
         )
 
 
-def _list_ids(event: Event) -> dict[str, str | None]:
+def list_ids(event: Event) -> dict[str, str | None]:
     """List what log lines and traces say of an event."""
     return {name: getattr(event, name) for name in ("event_id", "order_id", "correlation_id", "causation_id")}

@@ -11,12 +11,13 @@ import sqlalchemy as sa
 
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fulfillment.effect_store import EFFECTS
-from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE
+from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, list_ids
 from fillrate_assets.fulfillment.interventions import Intervention
 from fillrate_assets.fulfillment.replay import ReplayScope
 from fillrate_assets.fulfillment.rules.event_documents import dump_event
 from fillrate_assets.fulfillment.rules.events import Event
 from fillrate_assets.fulfillment.transition_log import TRANSITIONS
+from fillrate_assets.messaging import telemetry
 from fillrate_assets.messaging.job_ids import JobIds
 from fillrate_assets.messaging.jobs import REPLAYED, Job, JobSender
 from fillrate_assets.storage.database import Database
@@ -107,8 +108,12 @@ def refire(
         intervention.insert(connection, [(effect_id, row.order_id) for effect_id, row in fired])
     ids = JobIds()
     # Not the effect's id, as its first job has: the queue may still know that as done.
+    contexts = [telemetry.make_context(effect_id=effect_id, order_id=row.order_id) for effect_id, row in fired]
     queue.enqueue(
-        [Job(f"{effect_id}:{ids.make()}", row.function, {"effect_id": effect_id}) for effect_id, row in fired]
+        [
+            Job(f"{effect_id}:{ids.make()}", row.function, {"effect_id": effect_id}, context=context)
+            for (effect_id, row), context in zip(fired, contexts, strict=True)
+        ]
     )
     return [effect_id for effect_id, _ in fired]
 
@@ -117,7 +122,9 @@ def _make_job(row: sa.Row[Any], ids: JobIds) -> Job:
     named = {name: getattr(row, name) for name in _EVENT}
     named["occurred_at"] = named["occurred_at"].replace(tzinfo=UTC)
     event = Event(**named, type=row.event_type, payload=json.loads(row.payload))
-    return Job(ids.make(), EVENT_QUEUE, dump_event(event), partition=event.order_id, priority=REPLAYED)
+    context = telemetry.make_context(**list_ids(event))
+    body = dump_event(event)
+    return Job(ids.make(), EVENT_QUEUE, body, partition=event.order_id, priority=REPLAYED, context=context)
 
 
 def _select_effects(connection: sa.Connection, effect_ids: Sequence[str]) -> Iterator[sa.Row[Any]]:

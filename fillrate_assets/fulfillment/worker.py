@@ -159,7 +159,8 @@ def build_queues(
 def make_effect_job(effect: Effect, priority: int = NORMAL, event: Event | None = None) -> Job:
     """Make the job that requests an effect, because of an event if that is known."""
     about = {} if event is None else {"event_id": event.event_id, "correlation_id": event.correlation_id}
-    context = telemetry.make_context(effect_id=effect.effect_id, order_id=effect.effect_id.rsplit(":", 2)[0], **about)
+    order_id = effect.effect_id.rpartition(f":{effect.kind}")[0].rpartition(":")[0]
+    context = telemetry.make_context(effect_id=effect.effect_id, order_id=order_id, **about)
     body = {_EFFECT_ID: effect.effect_id}
     return Job(effect.effect_id, effect.function, body, priority=priority, context=context)
 
