@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
@@ -82,7 +84,7 @@ def run_day(
         worker, engine = systems.make_worker(settings, database, queue, world.make_targets(FUNCTIONS), "demo")
         quick = RetrySchedule(base_seconds=0.2, max_seconds=2)
         engine = replace(engine, queues=[replace(each, retry=quick) for each in engine.queues])
-        with engine:
+        with engine, _without_log_lines():
             for start in range(0, len(documents), _BATCH):
                 share = start / len(documents)
                 world.down = {_DOWN} if outage and 1 / 3 <= share < 2 / 3 else set()
@@ -95,6 +97,18 @@ def run_day(
                 time.sleep(0.2)
         counts = _count(database, queue, world)
     return DayResult(len(documents), sent, counts, read_totals(stored).heads, time.perf_counter() - begun)
+
+
+@contextmanager
+def _without_log_lines() -> Iterator[None]:
+    """Write no line for each job that is given up: faults are meant here, and the summary has what became of them."""
+    logger = logging.getLogger("fillrate.messaging")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def describe(result: DayResult) -> Iterator[str]:
