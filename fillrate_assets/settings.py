@@ -313,6 +313,21 @@ class Fulfillment(_Section):
     have no limit."""
 
 
+class Inventory(_Section):
+    """The DCs that have a copy of every count of stock."""
+
+    replicas: dict[str, TargetUrl] = Field(default_factory=dict, repr=False)
+    """Where each DC takes changes, as JSON: an URL with `/changes` and `/copies` below it; default: a SQLite file for
+    each DC that has stock, in `replicas/` of the home."""
+
+    replica_token: SecretStr = SecretStr("")
+    """What the DCs are sent as `Authorization: Bearer`, and what `fillrate inventory serve` expects: 32 characters or
+    more, or `secret://name#key`."""
+
+    concurrency: int = Field(default=50, gt=0)
+    """How many batches of changes are sent at a time, to all DCs together."""
+
+
 class Telemetry(_Section):
     """Log lines, traces and metrics of the workers and of the intake."""
 
@@ -388,6 +403,7 @@ class Settings(BaseSettings):
     web: Web = Web()
     buffers: Buffers = Buffers()
     fulfillment: Fulfillment = Fulfillment()
+    inventory: Inventory = Inventory()
     telemetry: Telemetry = Telemetry()
     fulfillment_aws: FulfillmentAws = FulfillmentAws()
 

@@ -19,6 +19,7 @@ from fillrate_assets.cli.buffers import buffers
 from fillrate_assets.cli.fillrate import COMMANDS, FAILED
 from fillrate_assets.cli.fulfillment import fulfillment
 from fillrate_assets.cli.input_files import COMMANDS as FILE_COMMANDS
+from fillrate_assets.cli.inventory import inventory
 from fillrate_assets.cli.outbox import outbox
 from fillrate_assets.cli.tour import tour
 from fillrate_assets.core.codes import escape_controls
@@ -93,8 +94,10 @@ def cli() -> None:
     And the buffers of robotized warehouses: which is about to overflow or starve, and what should the floor do?
 
     And the orders between receipt and delivery: what happened to each, and what happens next?
+
+    And the stock: is every DC's count where it should be?
     """
 
 
-for command in (*COMMANDS, *FILE_COMMANDS, buffers, fulfillment, outbox, tour):
+for command in (*COMMANDS, *FILE_COMMANDS, buffers, fulfillment, inventory, outbox, tour):
     cli.add_command(command)

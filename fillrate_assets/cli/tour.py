@@ -58,6 +58,9 @@ class Part:
     folder: str = ""
     """Its home below that of the tour; empty: that of the tour."""
 
+    is_in_ui: bool = True
+    """Whether its home shows something in the UI."""
+
 
 PARTS: Final = (
     Part(
@@ -66,6 +69,13 @@ PARTS: Final = (
         ("fulfillment", "demo", "--fill-rates"),
         "orders",
     ),
+    Part(
+        "Inventory",
+        "an hour of peak on three DCs, to equal counts",
+        ("inventory", "demo"),
+        "inventory",
+        is_in_ui=False,
+    ),
     Part("Fill rate", "a network's orders, shipments and snapshots, to lost cases and why", ("demo",)),
     Part("Buffers", "robotized warehouses every 5 minutes, to what the floor should do", ("buffers", "demo")),
 )
@@ -73,6 +83,7 @@ PARTS: Final = (
 
 SMALL: Final = {
     "Fulfillment": ("--orders", "6", "--parties", "3", "--no-outage"),
+    "Inventory": ("--orders", "40", "--items", "3"),
     "Fill rate": ("--dcs", "2", "--items", "100", "--days", "9"),
     "Buffers": ("--warehouses", "1", "--hours", "1"),
 }
@@ -127,7 +138,7 @@ def describe(found: Sequence[tuple[Part, Findings]], home: Path, program: str, s
     yield "Look at it in a browser, on http://127.0.0.1:3000:"
     yield f"  {'Fill rate and buffers':<{_ASIDE}}  make ui"
     for part in PARTS:
-        if part.folder:
+        if part.folder and part.is_in_ui:
             yield f"  {part.area:<{_ASIDE}}  FILLRATE_HOME={_shorten(home / part.folder)} make ui"
     yield f"All that the demos printed is in {_shorten(home / _FOLDER)}."
 
@@ -142,9 +153,9 @@ def _shorten(place: Path) -> Path:
 def tour(*, small: bool) -> None:
     """Run the demo of every area, and say on one screen what each found.
 
-    Orders go from their events to the fill rates of what shipped, in the home `orders` below this one; then come the
-    demos of fill rates and of buffers, in this one. Run again, it computes everything anew and changes nothing. What
-    the demos print is in the folder `tour` of the home.
+    Orders go from their events to the fill rates of what shipped, in the home `orders` below this one, and changes of
+    counts to three DCs, in `inventory`; then come the demos of fill rates and of buffers, in this one. Run again, it
+    computes everything anew and changes nothing. What the demos print is in the folder `tour` of the home.
 
     \b
     Example: to see it work

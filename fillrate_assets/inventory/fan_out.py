@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure, SourceUnavailable
@@ -24,7 +25,7 @@ def name_queue(replica: str) -> str:
 
 
 def build_queues(replicas: Sequence[str], concurrency: int, probe_seconds: float = 10) -> list[QueueOptions]:
-    """Build a queue for each DC, with a breaker of its own.
+    """Build a queue for each DC, with a breaker of its own, and that of records that were given up.
 
     Args:
         replicas: the DCs.
@@ -34,7 +35,12 @@ def build_queues(replicas: Sequence[str], concurrency: int, probe_seconds: float
     """
     each = max(concurrency // max(len(replicas), 1), 1)
     breaker = BreakerOptions(probe_seconds=probe_seconds)
-    return [QueueOptions(name_queue(name), concurrency=each, retry=RETRY, breaker=breaker) for name in replicas]
+    queues = [QueueOptions(name_queue(name), concurrency=each, retry=RETRY, breaker=breaker) for name in replicas]
+    return [*queues, QueueOptions(REFUSED_QUEUE, concurrency=1, retry=RetrySchedule(max_attempts=1))]
+
+
+REFUSED_QUEUE: Final = "stock-changes"
+"""Records of the stream that were given up, each as a job that is tried once more, and then is a dead letter."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,24 @@ class FanOut:
             bodies = [dict(record.body) for record in good]
             self.jobs.enqueue([make_job(replica, name, bodies) for replica in self.replicas])
         return failures
+
+    def give_up(self, record: StreamRecord, reason: str) -> None:
+        """Store a record that could not be processed, to become a dead letter."""
+        body = {"sequence": record.sequence, "written_at": record.written_at.isoformat(), "body": dict(record.body)}
+        self.jobs.enqueue([Job(f"stock-change:{record.sequence}", REFUSED_QUEUE, body, failure=reason)])
+
+    def try_again(self, job: Job) -> Result:
+        """Process a record that was given up: what is still wrong with it is the reason of its dead letter.
+
+        Raises:
+            PermanentFailure: it fails again.
+
+        """
+        body = job.body
+        record = StreamRecord(body["sequence"], datetime.fromisoformat(body["written_at"]), body["body"])
+        if failures := self.process([record]):
+            raise PermanentFailure(failures[record.sequence])
+        return Done()
 
 
 def make_job(replica: str, name: str, changes: Sequence[Mapping[str, Any]]) -> Job:

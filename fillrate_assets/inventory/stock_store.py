@@ -67,6 +67,11 @@ class StockStore:
             rows = connection.execute(sa.select(STOCK).order_by(STOCK.c.dc, STOCK.c.item)).all()
         return pl.DataFrame(list(map(tuple, rows)), schema=schema.STOCK.polars, orient="row")
 
+    def list_dcs(self) -> list[str]:
+        """List the DCs that have, or had, stock."""
+        with self.database.connect(_SYSTEM) as connection:
+            return [*connection.execute(sa.select(STOCK.c.dc).distinct().order_by(STOCK.c.dc)).scalars()]
+
     def read_sums(self) -> pl.DataFrame:
         """Read what each count has to equal, in the shape of `schema.SOURCE_SUMS`."""
         key = [STOCK_CHANGES.c[name] for name in schema.STOCK.key]

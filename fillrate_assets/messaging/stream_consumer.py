@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from threading import Event
 from typing import Final
 
 from fillrate_assets.core.errors import SourceUnavailable
@@ -17,6 +18,8 @@ from fillrate_assets.messaging.stream_progress import LeaseLostError, Progress, 
 from fillrate_assets.messaging.streams import Shard, Stream, StreamRecord
 
 _LOG: Final = logging.getLogger("fillrate.streams")
+
+_UNAVAILABLE_SECONDS: Final = 1
 
 Failures = Mapping[int, str]
 """Why records failed, by their sequence numbers."""
@@ -144,6 +147,17 @@ class StreamConsumer:
         else:
             # Half of the lease: a clock that is a little slow does not read what another process has.
             self._held[shard.name] = (progress, self.clock() + self.progress.lease / 2)
+
+
+def consume(consumer: StreamConsumer, stopping: Event, *, idle_seconds: float = 0.05) -> None:
+    """Run a consumer until it is stopped; while a system does not answer, it waits for that."""
+    while not stopping.is_set():
+        try:
+            if consumer.run_once() == 0:
+                stopping.wait(idle_seconds)
+        except SourceUnavailable as error:
+            _LOG.warning("%s: %s", consumer.stream.name, error)
+            stopping.wait(_UNAVAILABLE_SECONDS)
 
 
 def _to_record(found: StreamRecord) -> Record:

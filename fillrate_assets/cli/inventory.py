@@ -1,0 +1,208 @@
+"""`fillrate inventory`: the stock of every DC, its copies in all others, and the proof that they agree."""
+# ruff: noqa: D301, PLC0415 - click's \b is a backspace, not a backslash; imports where they are needed, as in `cli`
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from threading import Event
+
+import click
+
+from fillrate_assets.cli import stopping
+from fillrate_assets.cli.progress import add_findings_option
+from fillrate_assets.core import extras
+from fillrate_assets.core.codes import escape_controls
+
+
+class _Cases(click.ParamType[Decimal]):
+    name = "cases"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        """Read a quantity, with four decimals at most."""
+        try:
+            cases = Decimal(str(value))
+        except InvalidOperation:
+            self.fail(f"{value} is not a number", param, ctx)
+        if not cases.is_finite() or cases < 0 or cases >= 10**14 or cases != round(cases, 4):
+            self.fail(f"{value} is no quantity of cases: 0 or more, with four decimals at most", param, ctx)
+        return cases
+
+
+@click.group()
+def inventory() -> None:
+    """Inventory: what every DC has, that every other DC knows it, and that both agree."""
+
+
+@inventory.command()
+@click.option("--orders", type=click.IntRange(1, 100_000), default=400, show_default=True, help="How many orders.")
+@click.option("--items", type=click.IntRange(3, 10_000), default=30, show_default=True, help="How many items a DC has.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed, another hour.")
+@add_findings_option
+def demo(*, orders: int, items: int, seed: int, findings: Path | None) -> None:
+    """Run an hour of peak at speed, with the outage of a DC, and show what became of it.
+
+    Orders reserve hot items on three DCs at once. DCs are busy, or silent after they did the work, and one is gone for
+    a third of the hour. Then one DC writes what the source never said, and reconciliations repair it. It exits with 1
+    if anything was oversold or is not equal in the end.
+
+    \b
+    Example: more orders of fewer items
+      fillrate inventory demo --orders 2000 --items 10
+    """
+    extras.require("fulfillment", "fillrate inventory demo")
+    extras.require("sample", "fillrate inventory demo")
+    from fillrate_assets import settings
+    from fillrate_assets.cli import inventory_demo
+    from fillrate_assets.cli.progress import show_activity
+
+    with show_activity("An hour of peak"):
+        result = inventory_demo.run_peak(settings.load(), orders, items, seed)
+    _print(inventory_demo.describe(result))
+    inventory_demo.find(result).write(findings)
+    if not result.is_right:
+        raise click.exceptions.Exit(1)
+
+
+@inventory.command("set")
+@click.argument("dc")
+@click.argument("item")
+@click.argument("cases", type=_Cases())
+@click.option("--by", default="command", show_default=True, help="Who counted.")
+def set_count(dc: str, item: str, cases: Decimal, by: str) -> None:
+    """Set what a DC has of an item, as it was counted; the same count again changes nothing.
+
+    \b
+    Example
+      fillrate inventory set DC01 4711 15 --by "cycle count"
+    """
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems
+    from fillrate_assets.cli.inventory_demo import count_stock
+    from fillrate_assets.inventory.stock_store import StockStore
+
+    changed = count_stock(StockStore(fulfillment_systems.open_database(settings.load())), dc, item, cases, by)
+    click.echo("unchanged" if changed is None else f"{item} of {dc}: {changed.on_hand:f}, seq {changed.seq}")
+
+
+@inventory.command()
+@click.argument("item", required=False)
+def status(item: str | None) -> None:
+    """Show what every DC has of an item, or of all."""
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems
+    from fillrate_assets.inventory.report.stock_report import describe_stock
+
+    _print(describe_stock(fulfillment_systems.open_database(settings.load()), item))
+
+
+@inventory.command()
+@click.argument("item")
+@click.argument("dc")
+@click.argument("replica", required=False)
+def explain(item: str, dc: str, replica: str | None) -> None:
+    """Explain why REPLICA has the count of ITEM in DC that it has; by default the DC itself.
+
+    \b
+    Example: what DC02 knows of the stock of DC01
+      fillrate inventory explain 4711 DC01 DC02
+    """
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems, inventory_systems
+    from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+    from fillrate_assets.inventory.report.stock_report import read_count
+    from fillrate_assets.inventory.stock_store import StockStore
+
+    chosen, name = settings.load(), replica or dc
+    database = fulfillment_systems.open_database(chosen)
+    replicas = inventory_systems.make_replicas(chosen, StockStore(database))
+    if name not in replicas:
+        msg = f"there is no replica {name}; there are {', '.join(replicas) or 'none'}"
+        raise PermanentFailure(msg)
+    copy, unread = None, None
+    try:
+        copy = inventory_systems.find_copy(replicas[name], dc, item)
+    except SourceUnavailable as error:
+        unread = str(error)
+    _print(read_count(database, dc, item, name, copy, unread).describe())
+
+
+@inventory.command()
+def reconcile() -> None:
+    """Compare every copy with the source, and repair what differs; it exits with 1 where a DC did not answer."""
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems, inventory_systems
+    from fillrate_assets.inventory.report.stock_report import describe_reconciliation
+    from fillrate_assets.inventory.stock_store import StockStore
+
+    chosen = settings.load()
+    database = fulfillment_systems.open_database(chosen)
+    replicas = inventory_systems.make_replicas(chosen, StockStore(database))
+    done = inventory_systems.make_reconciler(database, replicas).run(now=inventory_systems.get_now())
+    _print(describe_reconciliation(done))
+    if done.failures:
+        raise click.exceptions.Exit(1)
+
+
+@inventory.command()
+@click.option("--name", default="inventory", show_default=True, help="Two workers on one database need two names.")
+def worker(name: str) -> None:
+    """Send every change to every DC, until it is stopped.
+
+    DCs are those of FILLRATE_INVENTORY__REPLICAS; by default, those that have stock, each with a copy in the home.
+    """
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems, inventory_systems
+    from fillrate_assets.core.errors import PermanentFailure
+    from fillrate_assets.inventory.stock_store import StockStore
+
+    chosen = settings.load()
+    with (
+        suppress(stopping.Stopped),
+        fulfillment_systems.make_queue(chosen, "fillrate inventory worker") as queue,
+        fulfillment_systems.report(chosen, "fillrate-inventory", queue),
+        fulfillment_systems.open_database(chosen).hold_open() as database,
+    ):
+        replicas = inventory_systems.make_replicas(chosen, StockStore(database))
+        if not replicas:
+            msg = "there is no DC to send to: set FILLRATE_INVENTORY__REPLICAS, or what a DC has by `inventory set`"
+            raise PermanentFailure(msg)
+        with inventory_systems.Sync(chosen, database, queue, replicas, name).run():
+            click.echo(f"{name} sends changes to {', '.join(replicas)}", err=True)
+            Event().wait()
+
+
+@inventory.command()
+@click.argument("dc")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8200, show_default=True, help="Port to listen on.")
+def serve(dc: str, host: str, port: int) -> None:
+    """Serve the copies of a DC over HTTP, as the DC's own system would, until it is stopped.
+
+    \b
+    Example
+      fillrate inventory serve DC02 --port 8202
+    """
+    extras.require("web", "fillrate inventory serve")
+    from fillrate_assets import settings
+    from fillrate_assets.cli import inventory_systems
+    from fillrate_assets.web.replica.app import build_app
+    from fillrate_assets.web.server import build_server
+
+    chosen = settings.load()
+    app = build_app(
+        inventory_systems.open_replica_store(chosen, dc),
+        token=inventory_systems.require_token(chosen),
+        allowed_hosts={host, "localhost", *chosen.web.allowed_hosts},
+        clock=inventory_systems.get_now,
+    )
+    # It is meant to be stopped: that is no failure.
+    with suppress(stopping.Stopped):
+        build_server(app, host, port).run()
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(escape_controls(line))

@@ -1,0 +1,245 @@
+"""An hour of peak at speed: orders that reserve hot items, three DCs, an outage, and what is equal afterwards."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Final
+
+import polars as pl
+
+from fillrate_assets.cli import fulfillment_systems, inventory_systems
+from fillrate_assets.cli.tour import Findings
+from fillrate_assets.core.text_table import format_table
+from fillrate_assets.inventory.reconcile import Reconciled, Reconciler
+from fillrate_assets.inventory.rules.reconciliation import GRACE
+from fillrate_assets.inventory.rules.replication import Cause, StockCount, take_stock
+from fillrate_assets.inventory.sources.replicas import LocalReplica
+from fillrate_assets.inventory.stock_ledger import StockLedger
+from fillrate_assets.inventory.stock_store import StockStore
+from fillrate_assets.sample.faulty_replica import FaultyReplica
+from fillrate_assets.settings import Settings
+
+DCS: Final = ("DC01", "DC02", "DC03")
+_DOWN: Final = "DC03"
+_WRITERS: Final = 4
+_PROBE_SECONDS: Final = 0.5
+_PASSES: Final = 4
+"""Reconciliations, two hours apart: what DCs made up is restated by the second, and sent again at the latest by the
+third; the fourth finds nothing."""
+
+_MADE_UP: Final = Cause("DC02", "made up")
+_STOCK: Final = 40
+_HOT_SHARE: Final = 0.7
+"""Of the orders: these take one of a few items."""
+
+_HOT_ITEMS: Final = 3
+
+
+@dataclass(frozen=True)
+class PeakResult:
+    """What became of an hour of peak."""
+
+    orders: dict[str, int]
+    """By what the stock said."""
+
+    changes: int
+    seconds: float
+    replicas: dict[str, FaultyReplica]
+    oversold: int
+    """Counts of which more is reserved than is there."""
+
+    left: int
+    """Jobs that are not done."""
+
+    dead_letters: int
+    reconciliations: list[Reconciled]
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing was oversold, nothing is left, and all copies are equal in the end."""
+        last = self.reconciliations[-1]
+        return not (self.oversold or self.left or self.dead_letters or last.repaired) and last.accuracy == 1
+
+
+def run_peak(
+    settings: Settings, orders: int, items: int, seed: int, progress: Callable[[str], None] = lambda _text: None
+) -> PeakResult:
+    """Run an hour of peak: 10:00 to 11:00 of a day, as fast as it goes.
+
+    Args:
+        settings: where the home is.
+        orders: how many reserve.
+        items: how many each DC stocks.
+        seed: of what is ordered, and of the faults of the DCs.
+        progress: gets a line now and then.
+
+    """
+    stored = fulfillment_systems.open_database(settings)
+    begun = time.perf_counter()
+    with (
+        fulfillment_systems.make_queue(settings, "fillrate inventory demo") as queue,
+        stored.hold_open() as database,
+    ):
+        stock, now = StockStore(database), inventory_systems.get_now
+        replicas = {
+            dc: FaultyReplica(dc, LocalReplica(inventory_systems.open_replica_store(settings, dc), now), now, seed)
+            for dc in DCS
+        }
+        names = [f"{number:05d}" for number in range(1, items + 1)]
+        progress("Counting the stock")
+        for dc in DCS:
+            for name in names:
+                count_stock(stock, dc, name, _STOCK, "count of the morning")
+        sync = inventory_systems.Sync(settings, database, queue, replicas, "inventory-demo", _PROBE_SECONDS)
+        with sync.run():
+            answers = _order(StockLedger(stock), replicas[_DOWN], orders, names, seed, progress)
+            while left := queue.count_unfinished() or _is_behind(stock, replicas):
+                progress(f"{int(left)} batches are on their way")
+                time.sleep(0.1)
+            seconds = time.perf_counter() - begun
+            _spoil(replicas, stock)
+            reconciler = inventory_systems.make_reconciler(database, replicas)
+            passes = [*_reconcile(reconciler, stock, replicas, progress)]
+        counts = stock.read_counts()
+        oversold = counts.filter(pl.col("reserved_cases") > pl.col("on_hand_cases")).height
+        return PeakResult(
+            answers,
+            int(counts["seq"].sum()),
+            seconds,
+            replicas,
+            oversold,
+            queue.count_unfinished(),
+            queue.count_dead_letters(),
+            passes,
+        )
+
+
+def count_stock(stock: StockStore, dc: str, item: str, on_hand: Decimal | int, origin: str) -> StockCount | None:
+    """Count an item; None where that changes nothing."""
+    now = inventory_systems.get_now()
+    cause = Cause(origin, f"{origin}:{now.isoformat(timespec='milliseconds')}")
+    decide = partial(take_stock, key=(dc, item), on_hand=Decimal(on_hand), deleted=False, cause=cause, now=now)
+    return stock.change(dc, item, decide)
+
+
+def _order(
+    ledger: StockLedger, down: FaultyReplica, orders: int, items: list[str], seed: int, progress: Callable[[str], None]
+) -> dict[str, int]:
+    """Let customers order, several at a time; one DC is gone for the middle third."""
+    drawn, run = random.Random(seed), datetime.now(UTC).strftime("%H%M%S")  # noqa: S311 - a simulation
+    answers: dict[str, int] = {}
+
+    def reserve(number: int, dc: str, lines: list[tuple[int, str, Decimal]]) -> str:
+        order_id = f"P{run}-{number:05d}"
+        answer = ledger.reserve(order_id, 2, dc, lines)
+        if answer == "RESERVED" and number % 5 == 0:
+            return ledger.release(order_id, 3)
+        if answer == "RESERVED" and number % 3 == 0:
+            return ledger.commit(order_id, dc, lines)
+        return answer
+
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        for start in range(0, orders, _WRITERS * 10):
+            down.fail(is_down=orders / 3 <= start < orders * 2 / 3)
+            wanted = []
+            for number in range(start, min(start + _WRITERS * 10, orders)):
+                hot = drawn.random() < _HOT_SHARE
+                chosen = [drawn.choice(items[:_HOT_ITEMS] if hot else items) for _ in range(drawn.choice([1, 1, 2, 3]))]
+                lines = [(line, item, Decimal(drawn.randint(1, 3))) for line, item in enumerate(chosen, start=1)]
+                wanted.append((number, drawn.choice(DCS), lines))
+            for answer in pool.map(lambda each: reserve(*each), wanted):
+                answers[answer] = answers.get(answer, 0) + 1
+            progress(f"{min(start + _WRITERS * 10, orders):,} of {orders:,} orders")
+    down.fail(is_down=False)
+    return answers
+
+
+def _is_behind(stock: StockStore, replicas: dict[str, FaultyReplica]) -> bool:
+    """Return whether a change has not been read of the stream, or not taken by a DC."""
+    latest = stock.read_counts().select("dc", "item", "seq")
+    older = pl.col("seq_right").is_null() | (pl.col("seq_right") < pl.col("seq"))
+    return any(
+        latest.join(each.read_copies().select("dc", "item", "seq"), on=["dc", "item"], how="left").filter(older).height
+        for each in replicas.values()
+    )
+
+
+def _spoil(replicas: dict[str, FaultyReplica], stock: StockStore) -> None:
+    """Let a DC write what the source never said: another quantity, a version ahead, an item of its own."""
+    now = inventory_systems.get_now()
+    count = StockCount(DCS[0], "00001", Decimal(99), Decimal(0), 1, deleted=False, occurred_at=now, **vars(_MADE_UP))
+    latest = stock.read_count(count.dc, count.item) or count
+    wrong = [
+        replace(count, seq=latest.seq + 3),
+        replace(count, item="ghost"),
+    ]
+    replicas["DC02"].replica.apply(wrong)
+
+
+def _reconcile(
+    reconciler: Reconciler, stock: StockStore, replicas: dict[str, FaultyReplica], progress: Callable[[str], None]
+) -> Iterator[Reconciled]:
+    """Reconcile as often as it takes, as if it were every two hours."""
+    for number in range(_PASSES):
+        progress(f"Reconciling for the {number + 1}. time")
+        yield reconciler.run(now=inventory_systems.get_now() + GRACE + timedelta(hours=2 * number, seconds=1))
+        while _is_behind(stock, replicas):
+            time.sleep(0.05)
+
+
+def describe(result: PeakResult) -> Iterator[str]:
+    """Say what became of it."""
+    words = {"RESERVED": "reserved", "SHORT": "short", "RELEASED": "reserved and released", "COMMITTED": "shipped"}
+    said = ", ".join(f"{count:,} {words.get(name, name.lower())}" for name, count in sorted(result.orders.items()))
+    yield f"{sum(result.orders.values()):,} orders: {said}. Oversold: {result.oversold}."
+    rate = result.changes / result.seconds
+    made = f"{result.changes:,} changes of counts in {result.seconds:,.0f} s"
+    yield f"{made}, {rate:,.0f} a second, each to {len(DCS)} DCs."
+    yield ""
+    rows = []
+    for name, replica in result.replicas.items():
+        seconds = pl.Series(replica.seconds, dtype=pl.Float64)
+        quantiles = [seconds.quantile(share) or 0 for share in (0.5, 0.99)]
+        counts = [replica.outcomes[each] for each in ("APPLIED", "STALE", "DUPLICATE", "CONFLICT", "failed requests")]
+        rows.append([name, *(f"{each:,}" for each in counts), *(f"{each:.2f}" for each in quantiles)])
+    names = ["applied", "stale", "duplicate", "conflict", "failed\nrequests", "median\ns", "p99\ns"]
+    yield from format_table(["DC", *names], rows, numbers=names)
+    yield f"{_DOWN} was gone for a third of it; its seconds are those of changes after that."
+    yield ""
+    yield "Then DC02 wrote what the source never said. Reconciliations, as if two hours apart:"
+    runs = []
+    for number, each in enumerate(result.reconciliations, start=1):
+        found = each.findings.group_by("finding").len().sort("finding").rows()
+        accuracy = "" if each.accuracy is None else f"{each.accuracy:.2%}"
+        listed = ", ".join(f"{name} {count}" for name, count in found) or "nothing"
+        runs.append([str(number), accuracy, listed, str(each.repaired)])
+    yield from format_table(["run", "accuracy", "found", "repaired"], runs, numbers=["run", "accuracy", "repaired"])
+    yield ""
+    yield f"Dead letters: {result.dead_letters}; jobs left: {result.left}."
+
+
+def find(result: PeakResult) -> Findings:
+    """Say what became of it in a few sentences."""
+    first, last = result.reconciliations[0], result.reconciliations[-1]
+    short = result.orders.get("SHORT", 0)
+    seconds = pl.Series([each for replica in result.replicas.values() for each in replica.seconds], dtype=pl.Float64)
+    ordered = f"{sum(result.orders.values()):,} orders reserved hot items, several at a time: {short:,} were short"
+    sent = f"{result.changes:,} changes went to {len(DCS)} DCs, one of which was gone for a third of the time"
+    before, after = (f"{each.accuracy or 0:.2%}" for each in (first, last))
+    sentences = [
+        f"{ordered}, oversold: {result.oversold}.",
+        f"{sent}; p99 from a change to its copy: {seconds.quantile(0.99) or 0:.2f} s.",
+        f"Copies that were right, with what a DC had made up: {before}, and {after} after the reconciliations.",
+    ]
+    steps = {
+        "What has every DC?": "inventory status 00001",
+        "Why has a DC that count?": "inventory explain 00001 DC01 DC02",
+    }
+    return Findings(sentences, steps)

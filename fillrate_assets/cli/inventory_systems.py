@@ -1,0 +1,142 @@
+"""What the commands of inventory work on, made of settings: stock, replicas, and what sends changes to them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+from fillrate_assets.aws import secrets
+from fillrate_assets.cli.fulfillment_systems import STOPPING_SECONDS
+from fillrate_assets.core.database_url import locate_file
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.inventory.change_stream import StockStream
+from fillrate_assets.inventory.fan_out import REFUSED_QUEUE, FanOut, ReplicaWorker, build_queues
+from fillrate_assets.inventory.reconcile import Reconciler
+from fillrate_assets.inventory.reconciliation_store import ReconciliationStore
+from fillrate_assets.inventory.replica_store import ReplicaStore
+from fillrate_assets.inventory.rules.replication import StockCount
+from fillrate_assets.inventory.sources.replicas import HttpReplica, LocalReplica, Replica
+from fillrate_assets.inventory.stock_store import StockStore
+from fillrate_assets.messaging.stream_consumer import StreamConsumer, consume
+from fillrate_assets.messaging.stream_progress import ProgressStore
+from fillrate_assets.settings import Settings
+from fillrate_assets.storage.database import Database
+
+if TYPE_CHECKING:
+    from fillrate_assets.messaging.dbos_queue import DbosQueue
+
+_LOG: Final = logging.getLogger("fillrate.inventory")
+MIN_TOKEN: Final = 32
+
+
+def get_now() -> datetime:
+    """Return the time, UTC."""
+    return datetime.now(UTC)
+
+
+def open_replica_store(settings: Settings, dc: str) -> ReplicaStore:
+    """Open the copies of a DC in the home, which are made if need be.
+
+    Raises:
+        PermanentFailure: its code is no name of a file.
+
+    """
+    if not dc or any(each in dc for each in "/\\:\0") or dc.startswith("."):
+        msg = f"the code {dc!r} of a DC is no name of a file: set FILLRATE_INVENTORY__REPLICAS"
+        raise PermanentFailure(msg)
+    database = Database(locate_file("sqlite", f"{settings.home}/replicas/{dc}.db"))
+    database.upgrade()
+    return ReplicaStore(database, dc)
+
+
+def make_replicas(settings: Settings, stock: StockStore) -> dict[str, Replica]:
+    """Make the replicas that the settings name; by default, one in the home for each DC that has stock."""
+    given = settings.inventory
+    if not given.replicas:
+        return {dc: LocalReplica(open_replica_store(settings, dc), get_now) for dc in stock.list_dcs()}
+    token = secrets.reveal(given.replica_token.get_secret_value())
+    return {dc: HttpReplica(dc, url, token) for dc, url in given.replicas.items()}
+
+
+def require_token(settings: Settings) -> str:
+    """Return the token of replicas.
+
+    Raises:
+        PermanentFailure: there is none, or it is short.
+
+    """
+    token = secrets.reveal(settings.inventory.replica_token.get_secret_value())
+    if len(token) < MIN_TOKEN:
+        msg = f"FILLRATE_INVENTORY__REPLICA_TOKEN needs {MIN_TOKEN} characters or more"
+        raise PermanentFailure(msg)
+    return token
+
+
+def find_copy(replica: Replica, dc: str, item: str) -> StockCount | None:
+    """Find the copy of one count; None where there is none.
+
+    Raises:
+        SourceUnavailable: the DC did not answer.
+
+    """
+    found = replica.read_copies().filter(dc=dc, item=item).drop("replica", "applied_at").rows(named=True)
+    return StockCount(**{name.removesuffix("_cases"): value for name, value in found[0].items()}) if found else None
+
+
+def make_reconciler(database: Database, replicas: Mapping[str, Replica]) -> Reconciler:
+    """Make what compares replicas with the stock."""
+    return Reconciler(StockStore(database), replicas, ReconciliationStore(database))
+
+
+@dataclass(frozen=True)
+class Sync:
+    """What sends changes to the DCs: a reader of the stream, and the jobs of the DCs."""
+
+    settings: Settings
+    database: Database
+    queue: DbosQueue
+    replicas: Mapping[str, Replica]
+    name: str
+    probe_seconds: float = 10
+    """After which a DC that is down is tried again."""
+
+    @contextmanager
+    def run(self) -> Iterator[None]:
+        """Run until the block ends."""
+        from fillrate_assets.messaging.dbos_engine import DbosWorker  # noqa: PLC0415 - it needs an extra
+
+        fan_out, worker = FanOut(self.queue, [*self.replicas]), ReplicaWorker(self.replicas)
+        queues = build_queues([*self.replicas], self.settings.inventory.concurrency, self.probe_seconds)
+        handlers = {each.name: worker.run for each in queues} | {REFUSED_QUEUE: fan_out.try_again}
+        consumer = StreamConsumer(
+            StockStream(self.database),
+            ProgressStore(self.database, f"{self.name}:{uuid4()}"),
+            fan_out.process,
+            fan_out.give_up,
+            lambda shard: _LOG.error("changes of shard %s are lost: run `fillrate inventory reconcile`", shard.name),
+            get_now,
+        )
+        engine = DbosWorker(
+            self.queue,
+            queues,
+            handlers,
+            name=self.name,
+            code_version=version("fillrate-assets"),
+            stopping_seconds=STOPPING_SECONDS,
+        )
+        stopping = Event()
+        reader = Thread(target=consume, args=(consumer, stopping), name="stock changes", daemon=True)
+        with engine:
+            reader.start()
+            try:
+                yield
+            finally:
+                stopping.set()
+                reader.join(STOPPING_SECONDS)

@@ -1,0 +1,117 @@
+"""`fillrate inventory`: an hour of peak, and why a DC has the count that it has."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fillrate_assets import settings
+from fillrate_assets.cli import fulfillment_systems, inventory_systems, main
+from fillrate_assets.cli.inventory_demo import count_stock
+from fillrate_assets.cli.tour import SMALL
+from fillrate_assets.inventory.stock_store import StockStore
+from fillrate_assets.settings import Settings
+from fillrate_assets_tests.fixtures.patience import wait_until
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("FILLRATE_HOME", str(tmp_path / "home"))
+    return settings.load()
+
+
+@pytest.fixture
+def run(chosen: Settings, capsys: pytest.CaptureFixture[str]) -> Run:
+    assert chosen.inventory.replicas == {}
+
+    def execute(*arguments: object) -> tuple[int, str, str]:
+        code = main.execute(["inventory", *map(str, arguments)])
+        return (code, *capsys.readouterr())
+
+    return execute
+
+
+@pytest.mark.slow
+def test_an_hour_of_peak_oversells_nothing_and_ends_equal(run: Run, tmp_path: Path) -> None:
+    found = tmp_path / "found.json"
+    code, shown, _ = run("demo", *SMALL["Inventory"], "--findings", found)
+    assert code == 0, shown
+    assert "Oversold: 0." in shown
+    assert "AHEAD 1, ORPHAN 1" in shown
+    assert "Dead letters: 0; jobs left: 0." in shown
+    assert "100.00% after the reconciliations" in json.loads(found.read_text())["sentences"][2]
+
+
+def test_a_count_is_set_shown_reconciled_and_explained(run: Run) -> None:
+    assert run("status") == (0, "there is no stock\n", "")
+    assert run("set", "DC01", "4711", "15", "--by", "cycle count") == (0, "4711 of DC01: 15, seq 1\n", "")
+    assert run("set", "DC01", "4711", "15.0") == (0, "unchanged\n", "")
+    run("set", "DC02", "4711", "3.5")
+    code, shown, _ = run("status", "4711")
+    assert code == 0
+    assert [line.split()[:6] for line in shown.splitlines()[2:]] == [
+        ["4711", "DC01", "15", "0", "15", "1"],
+        ["4711", "DC02", "3.5", "0", "3.5", "1"],
+    ]
+    code, shown, _ = run("explain", "4711", "DC01", "DC02")
+    assert code == 0
+    assert "DC02      has no copy of 4711 of DC01" in shown
+    assert "one knows of it and the other does not" in shown
+    assert run("status", "4712") == (0, "there is no stock of 4712\n", "")
+
+
+def test_a_copy_is_repaired_and_its_repair_explained(run: Run, chosen: Settings) -> None:
+    stock = StockStore(fulfillment_systems.open_database(chosen))
+    counted = count_stock(stock, "DC01", "4711", 15, "cycle count")
+    assert counted is not None
+    # As if it had been counted before: what has just changed is left alone.
+    replicas = inventory_systems.make_replicas(chosen, stock)
+    database = fulfillment_systems.open_database(chosen)
+    later = inventory_systems.get_now().replace(year=2100)
+    assert inventory_systems.make_reconciler(database, replicas).run(now=later).repaired == 1
+    code, shown, _ = run("explain", "4711", "DC01")
+    assert code == 0
+    assert "so        both are equal" in shown
+    assert re.search(r"MISSING +15 by seq 1 +nothing by seq nothing +resend, sent seq 1", shown)
+    code, shown, _ = run("reconcile")
+    assert code == 0
+    assert "0 repaired." in shown
+
+
+@pytest.mark.parametrize("cases", ["-1", "NaN", "1.00001", "many", "1e15"])
+def test_what_is_no_quantity_is_refused(run: Run, cases: str) -> None:
+    code, _, complaint = run("set", "DC01", "4711", "--", cases)
+    assert code == 2
+    assert cases in complaint
+
+
+def test_a_replica_that_there_is_not_is_named(run: Run) -> None:
+    run("set", "DC01", "4711", "15")
+    code, _, complaint = run("explain", "4711", "DC01", "DC09")
+    assert (code, complaint) == (2, "fillrate: error: there is no replica DC09; there are DC01\n")
+    code, _, complaint = run("set", "../DC", "4711", "15")
+    assert code == 0
+    code, _, complaint = run("reconcile")
+    assert code == 2
+    assert "'../DC' of a DC is no name of a file" in complaint
+
+
+@pytest.mark.slow
+def test_a_worker_sends_what_is_set_to_every_dc(run: Run, chosen: Settings) -> None:
+    for dc in ("DC01", "DC02"):
+        run("set", dc, "4711", "15")
+    database = fulfillment_systems.open_database(chosen)
+    replicas = inventory_systems.make_replicas(chosen, StockStore(database))
+    with fulfillment_systems.make_queue(chosen, "the test") as queue:
+        sync = inventory_systems.Sync(chosen, database, queue, replicas, "worker")
+        with sync.run():
+            wait_until(lambda: [each.read_copies().height for each in replicas.values()] == [2, 2])
+    code, shown, _ = run("explain", "4711", "DC01", "DC02")
+    assert code == 0
+    assert "so        both are equal" in shown
