@@ -48,13 +48,22 @@ _HASH: Final[sa.BindParameter[str]] = sa.bindparam("payload_sha256")
 _SELECT_HEAD: Final = sa.select(*[HEADS.c[name] for name in ("order_id", "version", "state", "machine")]).where(
     HEADS.c.order_id == _ORDER
 )
-_SELECT_APPLIED: Final = sa.select(*[TRANSITIONS.c[name] for name in ("payload_sha256", "order_id", "version")]).where(
-    TRANSITIONS.c.event_id == _EVENT
+_OTHER: Final = (
+    (REJECTED_EVENTS.c.event_id == _EVENT)
+    & (REJECTED_EVENTS.c.payload_sha256 != _HASH)
+    & (REJECTED_EVENTS.c.rejection == "INVALID")
 )
-_SELECT_OTHER: Final = sa.select(REJECTED_EVENTS.c.payload_sha256).where(
-    REJECTED_EVENTS.c.event_id == _EVENT,
-    REJECTED_EVENTS.c.payload_sha256 != _HASH,
-    REJECTED_EVENTS.c.rejection == "INVALID",
+# All that is decided on in one read: the head is not newer than what is known of the event.
+_SELECT_KNOWN: Final = sa.select(
+    *[HEADS.c[name].label(f"head_{name}") for name in ("version", "state", "machine")],
+    *[TRANSITIONS.c[name] for name in ("payload_sha256", "order_id", "version")],
+    REJECTED_EVENTS.c.payload_sha256.label("rejected_sha256"),
+).select_from(
+    sa.select(sa.literal(1).label("one"))
+    .subquery()
+    .outerjoin(HEADS, HEADS.c.order_id == _ORDER)
+    .outerjoin(TRANSITIONS, TRANSITIONS.c.event_id == _EVENT)
+    .outerjoin(REJECTED_EVENTS, _OTHER)
 )
 _SELECT_REJECTED: Final = sa.select(REJECTED_EVENTS.c.event_id).where(
     REJECTED_EVENTS.c.event_id == _EVENT, REJECTED_EVENTS.c.payload_sha256 == _HASH
@@ -96,14 +105,13 @@ class TransitionLog:
 
         """
         with self.database.begin(_SYSTEM, durable=True) as connection:
-            head = _read_head(connection, event.order_id)
-            known = _find_known(connection, event)
-            decision = decide_event(head, event, known and known.payload_sha256)
+            known = _read_known(connection, event)
+            head, decision = known.head, decide_event(known.head, event, known.payload_sha256)
             if decision.head is not None:
                 self._store(connection, event, decision, head, actor=actor, now=now)
                 return Applied(decision, head, decision.effects)
-            if decision.event_class == "DUPLICATE" and known is not None:
-                pending = effect_store.select_pending(connection, known.order_id, known.version)
+            if decision.event_class == "DUPLICATE" and known.transition is not None:
+                pending = effect_store.select_pending(connection, *known.transition)
                 return Applied(decision, head, pending)
             if decision.event_class in schema.REJECTIONS:
                 _reject(connection, event, decision, now)
@@ -185,16 +193,31 @@ def _read_head(connection: sa.Connection, order_id: str) -> Head:
     return Head(order_id) if row is None else Head(*row)
 
 
-def _find_known(connection: sa.Connection, event: Event) -> sa.Row[Any] | None:
-    """Find what is stored under the id of an event: its transition, or that it was rejected with another payload.
+@dataclass(frozen=True)
+class _Known:
+    """What an event is decided on."""
+
+    head: Head
+    payload_sha256: str | None
+    """Of what is stored under the event's id."""
+
+    transition: tuple[str, int] | None
+    """Order and version, where the event is applied."""
+
+
+def _read_known(connection: sa.Connection, event: Event) -> _Known:
+    """Read the order, and what is stored under the id of an event.
 
     What was rejected with this payload is decided again: another release may know what to do with it.
     """
-    applied = connection.execute(_SELECT_APPLIED, {"event_id": event.event_id}).first()
-    if applied is not None:
-        return applied
-    named = {"event_id": event.event_id, "payload_sha256": event.payload_sha256}
-    return connection.execute(_SELECT_OTHER, named).first()
+    named = {"order_id": event.order_id, "event_id": event.event_id, "payload_sha256": event.payload_sha256}
+    # Several payloads may have been rejected: each row says the same of the rest.
+    row = connection.execute(_SELECT_KNOWN, named).all()[0]
+    head = Head(event.order_id)
+    if row.head_version is not None:
+        head = Head(event.order_id, row.head_version, row.head_state, row.head_machine)
+    applied = None if row.order_id is None else (row.order_id, row.version)
+    return _Known(head, row.payload_sha256 or row.rejected_sha256, applied)
 
 
 def _read_opening(connection: sa.Connection, event: Event) -> Mapping[str, Any]:

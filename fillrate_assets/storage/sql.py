@@ -6,6 +6,8 @@ It knows no table. The platform's own database is `database`; tables are declare
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -37,6 +39,8 @@ T = TypeVar("T")
 _LOG: Final = logging.getLogger("fillrate.sql")
 
 _BUSY_SECONDS: Final = 60
+_IDLE_SECONDS: Final = 2
+_USED_AT: Final = "used_at"
 _POOLED: Final = 16
 """Connections that are left open in a pool; more are opened where more are used at a time."""
 
@@ -90,7 +94,7 @@ def get_engine(
         **({"read_only": read_only, "config": _DUCKDB} if backend == "duckdb" else {}),
     }
     # Unless it is pooled, no connection outlives its use: each attempt opens its own, and none is found dead.
-    pool = {"poolclass": sa.QueuePool, "pool_size": _POOLED, "max_overflow": -1, "pool_pre_ping": backend != "sqlite"}
+    pool = {"poolclass": sa.QueuePool, "pool_size": _POOLED, "max_overflow": -1}
     try:
         made = sa.create_engine(
             parsed,
@@ -107,6 +111,9 @@ def get_engine(
         )
         raise PermanentFailure(msg) from None
     sa.event.listen(made, "do_connect", _open)
+    if pooled:
+        sa.event.listen(made, "checkin", _note_use)
+        sa.event.listen(made, "checkout", _try_idle)
     if backend == "sqlite":
         sa.event.listen(made, "connect", _enable_write_ahead)
     if backend == "oracle":
@@ -499,6 +506,24 @@ def _prepare_redshift(seconds: int, connection: DBAPIConnection, _: ConnectionPo
     cursor.close()
     # Or a rollback would undo it.
     connection.commit()
+
+
+def _note_use(_: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+    entry.info[_USED_AT] = time.monotonic()
+
+
+def _try_idle(connection: DBAPIConnection, entry: ConnectionPoolEntry, _: object) -> None:
+    """Try a connection that was not used for a while: its server may have gone. One in use costs no query more."""
+    if time.monotonic() - entry.info.get(_USED_AT, math.inf) <= _IDLE_SECONDS:
+        return
+    cursor = connection.cursor()
+    try:
+        cursor.execute("SELECT 1")
+        connection.rollback()
+    except Exception as error:  # whatever a driver raises
+        raise sa.exc.DisconnectionError from error
+    finally:
+        cursor.close()
 
 
 def _enable_write_ahead(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

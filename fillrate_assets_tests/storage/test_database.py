@@ -12,6 +12,7 @@ from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.fixtures.embedded import create_database
+from fillrate_assets_tests.fixtures.postgres import Postgres
 
 FULL, NORMAL = 2, 1
 
@@ -44,3 +45,14 @@ def test_a_database_that_is_held_open_uses_its_connections_again(store: RecordSt
         assert len(opened) == 1
     file = sql.find_embedded_file(database.url)
     assert file is None or not Path(f"{file}-wal").exists()
+
+
+def test_a_connection_that_was_idle_and_whose_server_has_gone_is_replaced(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sql, "_IDLE_SECONDS", -1)
+    with Database(postgres.create_database(f"idle {tmp_path.name}")).hold_open() as held:
+        for _ in range(2):
+            with held.begin() as connection:
+                assert connection.execute(sa.text("SELECT 1")).scalar_one() == 1
+            postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'idle %'")
