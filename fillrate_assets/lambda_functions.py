@@ -34,7 +34,7 @@ def _build_handlers() -> LambdaHandlers:
     targets: dict[str, Target] = {name: HttpTarget(url) for name, url in chosen.fulfillment.targets.items()}
     if names.stock_table:
         targets["inventory"] = StockTarget(StockLedger(DynamoStock(DynamoTable(names.stock_table))))
-    metrics = BatchMetrics("fulfillment")
+    metrics = BatchMetrics()
     return LambdaHandlers(
         DynamoTable(names.table), queues, targets, metrics, version("fillrate-assets"), names.order_bucket
     )
@@ -57,7 +57,7 @@ def dispatch_effects(event: BatchEvent, context: object) -> BatchResponse:
 
 def request_left_effects(_event: dict[str, Any], _context: object) -> int:
     """Enqueue effects that are still to be requested a minute after their transition; for a schedule."""
-    return _build_handlers().worker.request_left_effects()
+    return _build_handlers().request_left_effects()
 
 
 def start_order(event: dict[str, Any], _context: object) -> bool:

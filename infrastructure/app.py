@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import aws_cdk as cdk
+from cdk_nag import AwsSolutionsChecks
 
 from infrastructure.fulfillment_stack import FulfillmentStack
 from infrastructure.function_code import RUNTIME
@@ -23,4 +24,5 @@ FulfillmentStack(
     runtime=app.node.try_get_context("runtime") or RUNTIME,
     destroys_data=app.node.try_get_context("destroys_data") == "true",
 )
+cdk.Validations.of(app).add_plugins(AwsSolutionsChecks())
 app.synth()

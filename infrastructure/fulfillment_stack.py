@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import aws_cdk as cdk
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as events_targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as sources
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
@@ -25,12 +25,14 @@ from aws_cdk import aws_sqs as sqs
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
-from fillrate_assets.fulfillment.dynamo_log import EXPIRY, KEYS, STATE_INDEX
+from fillrate_assets.fulfillment.dynamo_log import EFFECT_PREFIX, EXPIRY, KEYS, STATE_INDEX
 from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, INTAKE_QUEUE
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.rules.order_workflow import ORDER_WORKFLOW, build_asl
 from fillrate_assets.fulfillment.worker import CONCURRENCY
+from infrastructure.alarms import make_alarms
 from infrastructure.function_code import RUNTIME
+from infrastructure.permissions import APPLYING, REQUESTING, acknowledge, permit
 
 _HANDLERS: Final = "fillrate_assets.lambda_functions"
 _STEPS: Final = {
@@ -52,11 +54,6 @@ _MAX_RECEIVES: Final = 20
 
 _RESERVING: Final = {"inventory", "deferred", "CheckInventory", "UpdateOrderStatus", "Backorder", "Release"}
 """What requests effects of the inventory: consumers by their queue, and steps."""
-
-_TABLE_ACTIONS: Final = (
-    *("dynamodb:GetItem", "dynamodb:Query", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"),
-)
-"""Nothing deletes: the log is only added to."""
 
 
 class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types that are checked
@@ -84,6 +81,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
 
         """
         super().__init__(scope, name)
+        self._service = name
         self._removal = cdk.RemovalPolicy.DESTROY if destroys_data else cdk.RemovalPolicy.RETAIN
         self._code, self._runtime = lambda_.Code.from_asset(str(code)), lambda_.Runtime(runtime)
         self._table = self._make_log()
@@ -98,10 +96,16 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             enforce_ssl=True,
             removal_policy=self._removal,
         )
-        self._queues = {each: self._make_fifo(each) for each in (INTAKE_QUEUE, EVENT_QUEUE, *FUNCTIONS)}
-        self._deferred, self._parked, self._dead = (self._make_queue(each) for each in ("Deferred", "Parked", "Dead"))
+        acknowledge(self._bucket, "S1", "one function writes it, each document once")
+        self._queues = {
+            each: self._make_queue(each.capitalize(), fifo=True) for each in (INTAKE_QUEUE, EVENT_QUEUE, *FUNCTIONS)
+        }
+        self._deferred = self._make_queue("Deferred")
+        self._all_queues = {**self._queues, "deferred": self._deferred}
+        self._parked, self._dead = (self._make_store(each) for each in ("Parked", "Dead"))
         self._make_topic()
         self._environment = {
+            "POWERTOOLS_SERVICE_NAME": name,
             "FILLRATE_HOME": "/tmp/fillrate",  # noqa: S108 - the only directory of a function that can be written
             "FILLRATE_FULFILLMENT__TARGETS": json.dumps(dict(targets)),
             "FILLRATE_FULFILLMENT_AWS__TABLE": self._table.table_name,
@@ -146,20 +150,23 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         )
         return log
 
-    def _make_queue(self, name: str) -> Any:  # noqa: ANN401 - as above
-        return sqs.Queue(self, name, visibility_timeout=_VISIBILITY, retention_period=_RETENTION, enforce_ssl=True)
+    def _make_store(self, name: str) -> Any:  # noqa: ANN401 - as above
+        """Make a queue of which nothing consumes but operators."""
+        store = sqs.Queue(self, name, retention_period=_RETENTION, enforce_ssl=True)
+        acknowledge(store, "SQS3", "nothing consumes it: it is where dead letters and parked jobs are")
+        return store
 
-    def _make_fifo(self, name: str) -> Any:  # noqa: ANN401 - as above
-        title = name.capitalize()
-        lost = sqs.Queue(self, f"{title}Lost", fifo=True, retention_period=_RETENTION, enforce_ssl=True)
+    def _make_queue(self, name: str, **options: object) -> Any:  # noqa: ANN401 - as above
+        """Make a queue, and another for what its function died of."""
+        lost = sqs.Queue(self, f"{name}Lost", retention_period=_RETENTION, enforce_ssl=True, **options)
         return sqs.Queue(
             self,
-            title,
-            fifo=True,
+            name,
             visibility_timeout=_VISIBILITY,
             retention_period=_RETENTION,
             enforce_ssl=True,
             dead_letter_queue=sqs.DeadLetterQueue(queue=lost, max_receive_count=_MAX_RECEIVES),
+            **options,
         )
 
     def _make_topic(self) -> None:
@@ -172,8 +179,13 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
                 subscriptions.SqsSubscription(queue, raw_message_delivery=True, filter_policy=chosen)
             )
 
-    def _make_function(self, name: str, handler: str, **options: object) -> Any:  # noqa: ANN401 - as above
-        """Make a function with a role of its own, which may read and add to the table."""
+    def _make_function(self, name: str, handler: str, log_actions: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - as above
+        """Make a function with a role and a log group of its own, which may do a few things to the log."""
+        logged = logs.LogGroup(
+            self, f"{name}Logs", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=self._removal
+        )
+        role = iam.Role(self, f"{name}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        logged.grant_write(role)
         function = lambda_.Function(
             self,
             name,
@@ -183,23 +195,30 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             timeout=_TIMEOUT,
             memory_size=512,
             environment=self._environment,
-            **options,
+            role=role,
+            log_group=logged,
         )
-        self._permit(function, self._table.table_arn, f"{self._table.table_arn}/index/*")
+        acknowledge(function, "L1", "the runtime on which the tests run as well, decision 0270")
+        if log_actions:
+            permit(function, log_actions, self._table.table_arn)
         return function
-
-    def _permit(self, function: Any, *tables: str) -> None:  # noqa: ANN401 - as above
-        function.add_to_role_policy(iam.PolicyStatement(actions=[*_TABLE_ACTIONS], resources=[*tables]))
 
     def _permit_stock(self, function: Any, name: str) -> None:  # noqa: ANN401 - as above
         if self._stock and name in _RESERVING:
-            self._permit(function, self._stock.table_arn)
+            permit(function, APPLYING, self._stock.table_arn)
 
     def _make_consumers(self) -> None:
         """Make a function for each queue, with a cap of its own: a slow system delays no other."""
+        events_queue, dead = self._queues[EVENT_QUEUE], self._dead
+        sent_by = {
+            INTAKE_QUEUE: (events_queue, dead),
+            EVENT_QUEUE: (self._deferred, self._parked, dead),
+            "deferred": (events_queue, self._deferred, self._parked, dead),
+        }
         for name, queue in {**self._queues, "deferred": self._deferred}.items():
             handler = "accept_events" if name == INTAKE_QUEUE else "run_jobs"
-            function = self._make_function(f"{name.capitalize()}Consumer", handler)
+            actions = APPLYING if name in {EVENT_QUEUE, "deferred"} else REQUESTING
+            function = self._make_function(f"{name.capitalize()}Consumer", handler, actions)
             function.add_event_source(
                 sources.SqsEventSource(
                     queue,
@@ -209,13 +228,13 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
                 )
             )
             self._permit_stock(function, name)
-            for sent in (self._queues[EVENT_QUEUE], self._deferred, self._parked, self._dead):
+            for sent in sent_by.get(name, (events_queue, self._deferred, dead)):
                 sent.grant_send_messages(function)
 
     def _make_dispatcher(self) -> None:
         """Make the function that enqueues effects, and the schedule that finds those which it lost."""
         dispatcher = self._make_function("Dispatcher", "dispatch_effects")
-        pattern = {"eventName": ["INSERT"], "dynamodb": {"Keys": {"sk": {"S": [{"prefix": "OUT#"}]}}}}
+        pattern = {"eventName": ["INSERT"], "dynamodb": {"Keys": {"sk": {"S": [{"prefix": EFFECT_PREFIX}]}}}}
         dispatcher.add_event_source(
             sources.DynamoEventSource(
                 self._table,
@@ -229,24 +248,39 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
                 filters=[pattern],
             )
         )
+        acknowledge(dispatcher.role, "IAM5[Resource::*]", "streams can only be listed all together")
         sweeper = self._make_function("Sweeper", "request_left_effects")
-        for queue in self._queues.values():
-            queue.grant_send_messages(dispatcher)
-            queue.grant_send_messages(sweeper)
+        permit(sweeper, ("dynamodb:Query",), f"{self._table.table_arn}/index/{STATE_INDEX}")
+        for name in FUNCTIONS:
+            self._queues[name].grant_send_messages(dispatcher)
+            self._queues[name].grant_send_messages(sweeper)
         schedule = events.Schedule.rate(cdk.Duration.minutes(1))
         events.Rule(self, "EveryMinute", schedule=schedule, targets=[events_targets.LambdaFunction(sweeper)])
 
     def _make_workflow(self) -> None:
-        steps = {step: self._make_function(step, handler) for step, handler in _STEPS.items()}
+        steps = {step: self._make_function(step, handler, APPLYING) for step, handler in _STEPS.items()}
         for step, function in steps.items():
             self._permit_stock(function, step)
-        self._bucket.grant_put(steps["ProcessOrder"])
-        definition = build_asl(ORDER_WORKFLOW, {step: function.function_arn for step, function in steps.items()})
-        workflow = sfn.StateMachine(
-            self, "OrderWorkflow", definition_body=sfn.DefinitionBody.from_string(self.to_json_string(definition))
+        permit(steps["ProcessOrder"], ("s3:PutObject",), f"{self._bucket.bucket_arn}/orders/*")
+        acknowledge(
+            steps["ProcessOrder"].role,
+            "IAM5[Resource::<OrdersA9B65338.Arn>/orders/*]",
+            "a document for each order, in one folder of one bucket",
         )
-        for function in steps.values():
-            function.grant_invoke(workflow)
+        arns = {step: function.function_arn for step, function in steps.items()}
+        body = sfn.DefinitionBody.from_string(self.to_json_string(build_asl(ORDER_WORKFLOW, arns)))
+        logged = logs.LogGroup(
+            self, "OrderWorkflowLogs", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=self._removal
+        )
+        workflow = sfn.StateMachine(
+            self,
+            "OrderWorkflow",
+            definition_body=body,
+            tracing_enabled=True,
+            logs=sfn.LogOptions(destination=logged, level=sfn.LogLevel.ALL),
+        )
+        permit(workflow, ("lambda:InvokeFunction",), *arns.values())
+        acknowledge(workflow.role, "IAM5[Resource::*]", "deliveries of logs and traces have no resource of their own")
         starter = self._make_function("OrderStarter", "start_order")
         starter.add_environment("FILLRATE_FULFILLMENT_AWS__ORDER_WORKFLOW_ARN", workflow.state_machine_arn)
         workflow.grant_start_execution(starter)
@@ -263,6 +297,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             "DeferredQueueUrl": self._deferred.queue_url,
             "ParkedQueueUrl": self._parked.queue_url,
             "DeadLetterQueueUrl": self._dead.queue_url,
+            "AlarmTopic": self._alarm_topic.topic_arn,
             "OrderBucket": self._bucket.bucket_name,
             **({"StockTable": self._stock.table_name} if self._stock else {}),
         }
@@ -270,20 +305,10 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             cdk.CfnOutput(self, name, value=value)
 
     def _make_alarms(self) -> None:
-        """Make the alarms: dead letters, what is parked, and what waits too long. Missing data count as trouble."""
-        stored = {"DeadLetters": self._dead, "ParkedJobs": self._parked}
-        for name, queue in stored.items():
-            self._make_alarm(name, queue.metric_approximate_number_of_messages_visible(), 0)
-        for name, queue in self._queues.items():
-            self._make_alarm(f"{name.capitalize()}Age", queue.metric_approximate_age_of_oldest_message(), 300)
-
-    def _make_alarm(self, name: str, metric: object, threshold: int) -> None:
-        cloudwatch.Alarm(
+        lost = {f"{name.capitalize()}Lost": queue.dead_letter_queue.queue for name, queue in self._all_queues.items()}
+        self._alarm_topic = make_alarms(
             self,
-            name,
-            metric=metric,
-            threshold=threshold,
-            evaluation_periods=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.BREACHING,
+            stored={"DeadLetters": self._dead, "ParkedJobs": self._parked, **lost},
+            waiting={f"{name.capitalize()}Age": queue for name, queue in self._all_queues.items()},
+            service=self._service,
         )

@@ -216,6 +216,17 @@ class DynamoEffects:
         found.sort(key=lambda item: (item["since"], item["effect_id"]))
         return [_make_effect(item) for item in found[:limit]]
 
+    def find_oldest(self) -> datetime | None:
+        """Find when the oldest effect that is not done was requested; None if all are."""
+        found = [
+            item["since"]
+            for function in FUNCTIONS
+            for item in self.table.query_index(
+                STATE_INDEX, "queue = :queue", {":queue": f"PENDING#{function}"}, limit=1
+            )
+        ]
+        return datetime.fromisoformat(min(found)) if found else None
+
     def read_request(self, effect_id: str) -> EffectRequest:
         """Read what the target of an effect that is there is sent."""
         found = self.table.get(*_split(effect_id))

@@ -38,6 +38,9 @@ from fillrate_assets.messaging.lambda_batches import (
 )
 from fillrate_assets.messaging.sqs_queues import SqsQueues
 
+OLDEST_EFFECT: Final = "OldestEffect"
+"""The metric of how long the oldest effect that is not done waits."""
+
 LEASE_SECONDS: Final = 60
 """Longer than a target may take."""
 
@@ -99,6 +102,16 @@ class LambdaHandlers:
     def dispatch_effects(self, event: BatchEvent, context: object = None) -> BatchResponse:
         """Enqueue the effects that a batch of the table's stream brings."""
         return StreamBatches(self._dispatch, self.metrics)(event, context)
+
+    def request_left_effects(self) -> int:
+        """Enqueue effects that no job may be left for, and measure how old the oldest is; return how many."""
+        now = datetime.now(UTC)
+        oldest = DynamoEffects(self.table).find_oldest()
+        try:
+            self.metrics.measure_seconds(OLDEST_EFFECT, (now - oldest).total_seconds() if oldest else 0)
+            return self.worker.request_left_effects()
+        finally:
+            self.metrics.flush()
 
     def _make_batches(self, run: Handler, **options: Any) -> JobBatches:  # noqa: ANN401 - as batches have them
         named = {url.rpartition("/")[2]: url for url in (*self.queues.urls.values(), self.queues.deferred_url)}

@@ -27,7 +27,7 @@ from fillrate_assets.messaging import telemetry
 from fillrate_assets.messaging.jobs import Handler, Job, Later, Parked, RetrySchedule
 from fillrate_assets.messaging.sqs_queues import SqsQueues
 
-_NAMESPACE: Final = "Fillrate"
+NAMESPACE: Final = "Fillrate"
 BatchEvent = dict[str, Any]
 """What Lambda passes to a function: `Records`."""
 
@@ -38,13 +38,17 @@ BatchResponse = Mapping[str, Any]
 class BatchMetrics:
     """Counts of what became of records, printed in the embedded metric format at the end of a batch."""
 
-    def __init__(self, service: str) -> None:
-        """Make one for the batches of a function."""
-        self._metrics = EphemeralMetrics(namespace=_NAMESPACE, service=service)
+    def __init__(self, service: str | None = None) -> None:
+        """Make one for the batches of a function; by default as POWERTOOLS_SERVICE_NAME says."""
+        self._metrics = EphemeralMetrics(namespace=NAMESPACE, service=service)
 
     def count(self, name: str, number: float = 1) -> None:
         """Count something."""
         self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=number)
+
+    def measure_seconds(self, name: str, seconds: float) -> None:
+        """Measure a time."""
+        self._metrics.add_metric(name=name, unit=MetricUnit.Seconds, value=seconds)
 
     def flush(self) -> None:
         """Print what was counted."""

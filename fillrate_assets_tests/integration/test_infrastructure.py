@@ -5,23 +5,31 @@ from __future__ import annotations
 import json
 import re
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
+from fillrate_assets.fulfillment.rules.order_workflow import ORDER_WORKFLOW
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.fixtures.deployed_stack import NODE, make_local_code, run, synthesize
 
 NAME: Final = "fulfillment"
+STEPS: Final = [step.name for step in ORDER_WORKFLOW]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(NODE is None, reason="Node.js is not installed")]
 
 
 @pytest.fixture(scope="module")
-def resources(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What the stack declares."""
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the application synthesizes."""
     directory = tmp_path_factory.mktemp("stack")
-    assembly = synthesize(directory, NAME, code=str(make_local_code(directory, {})))
+    return synthesize(directory, NAME, code=str(make_local_code(directory, {})))
+
+
+@pytest.fixture(scope="module")
+def resources(assembly: Path) -> list[dict[str, Any]]:
+    """What the stack declares."""
     template = json.loads((assembly / f"{NAME}.template.json").read_text())
     return [*template["Resources"].values()]
 
@@ -42,20 +50,34 @@ def test_the_stack_declares_what_loses_nothing(resources: list[dict[str, Any]]) 
     assert table["DeletionProtectionEnabled"]
     queues = find(resources, "AWS::SQS::Queue")
     assert len([each for each in queues if each.get("FifoQueue") and "RedrivePolicy" in each]) == 2 + len(FUNCTIONS)
+    assert len([each for each in queues if "RedrivePolicy" in each]) == 3 + len(FUNCTIONS)
     mappings = find(resources, "AWS::Lambda::EventSourceMapping")
     assert len(mappings) == 4 + len(FUNCTIONS)
     assert all(each["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for each in mappings)
     (stream,) = [each for each in mappings if "BisectBatchOnFunctionError" in each]
     assert (stream["MaximumRetryAttempts"], stream["MaximumRecordAgeInSeconds"]) == (5, 3600)
-    assert {each["TreatMissingData"] for each in find(resources, "AWS::CloudWatch::Alarm")} == {"breaching"}
+    alarms = find(resources, "AWS::CloudWatch::Alarm")
+    assert {each["TreatMissingData"] for each in alarms} == {"breaching"}
+    assert all(each["AlarmActions"] for each in alarms)
+    # Dead letters, parked, lost of each queue; the age of each queue, and of effects.
+    assert len(alarms) == 2 + 2 * (3 + len(FUNCTIONS)) + 1
+
+
+def test_cdk_nag_finds_nothing(assembly: Path) -> None:
+    (report,) = json.loads((assembly / "validation-report.json").read_text())["pluginReports"]
+    assert (report["pluginName"], report["conclusion"], report["violations"]) == ("AwsSolutions", "success", [])
 
 
 def test_each_function_has_a_role_of_its_own_and_none_deletes_from_the_log(resources: list[dict[str, Any]]) -> None:
     functions = find(resources, "AWS::Lambda::Function")
     assert len({json.dumps(each["Role"]) for each in functions}) == len(functions)
-    actions = json.dumps(find(resources, "AWS::IAM::Policy"))
+    policies = find(resources, "AWS::IAM::Policy")
+    actions = json.dumps(policies)
     assert "dynamodb:DeleteItem" not in actions
     assert "dynamodb:*" not in actions
+    applying = {each["PolicyName"].partition("RoleDefault")[0] for each in policies if "dynamodb:PutItem" in json.dumps(each)}
+    consumers = {"EventsConsumer", "InventoryConsumer", "DeferredConsumer"}
+    assert applying == {*consumers, *STEPS}
 
 
 _LIST_IMPORTED: Final = """
