@@ -264,7 +264,7 @@ def test_a_record_of_the_stream_that_fails_holds_up_those_behind_it_five_times_a
 
 
 def test_effects_that_the_stream_lost_are_found_by_the_schedule(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     queues, clock = deployment.functions.queues, datetime(2026, 1, 1, tzinfo=UTC)
     deployment.log.apply(make_event("OrderReceived"), actor="worker", now=clock)
@@ -278,6 +278,9 @@ def test_effects_that_the_stream_lost_are_found_by_the_schedule(
     lambda_functions._build_handlers.cache_clear()  # noqa: SLF001 - a function's process has one environment
     try:
         assert lambda_functions.request_left_effects({}, None) == 1
+        printed = json.loads(capsys.readouterr().out)
+        waited = (datetime.now(UTC) - clock).total_seconds()
+        assert waited - 600 < printed["OldestEffect"][0] <= waited
         poller = deployment.make_poller(handle=make_handler(lambda_functions.dispatch_effects))
         poller.poll()
     finally:

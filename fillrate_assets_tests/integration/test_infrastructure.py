@@ -69,13 +69,16 @@ def test_cdk_nag_finds_nothing(assembly: Path) -> None:
 
 
 def test_each_function_has_a_role_of_its_own_and_none_deletes_from_the_log(resources: list[dict[str, Any]]) -> None:
+    # Decision 0272.
     functions = find(resources, "AWS::Lambda::Function")
     assert len({json.dumps(each["Role"]) for each in functions}) == len(functions)
     policies = find(resources, "AWS::IAM::Policy")
     actions = json.dumps(policies)
     assert "dynamodb:DeleteItem" not in actions
     assert "dynamodb:*" not in actions
-    applying = {each["PolicyName"].partition("RoleDefault")[0] for each in policies if "dynamodb:PutItem" in json.dumps(each)}
+    applying = {
+        each["PolicyName"].partition("RoleDefault")[0] for each in policies if "dynamodb:PutItem" in json.dumps(each)
+    }
     consumers = {"EventsConsumer", "InventoryConsumer", "DeferredConsumer"}
     assert applying == {*consumers, *STEPS}
 
