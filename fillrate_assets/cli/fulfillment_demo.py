@@ -18,6 +18,9 @@ from fillrate_assets.cli import fulfillment_systems as systems
 from fillrate_assets.cli.tour import Findings
 from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.text_table import format_table
+from fillrate_assets.fillrate.report.doubts import Doubts, format_doubts, format_summary
+from fillrate_assets.fillrate.report.queries import read_facts_from_lake
+from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
 from fillrate_assets.fillrate.schema import CLASSIFIED_LINES
 from fillrate_assets.fulfillment.accepted_events import ACCEPTED_EVENTS
 from fillrate_assets.fulfillment.effect_store import EFFECTS
@@ -176,6 +179,7 @@ def reconcile(settings: Settings) -> Iterator[str]:
         ["shipped", f"{units.shipped:,f}", f"{shipped:,f}"],
     ]
     yield from format_table(["cases", "by events", "by fill rates"], rows, numbers=["by events", "by fill rates"])
+    yield from format_doubts(_read_doubts(settings)) or ["Nothing is in doubt."]
 
 
 def find(settings: Settings, result: DayResult, order_id: str) -> Findings:
@@ -192,6 +196,7 @@ def find(settings: Settings, result: DayResult, order_id: str) -> Findings:
         f"{sent} contradicting, to targets that are slow, busy or gone: {accepted}, {became}.",
         f"{done}, {counts['dead letters']:,} given up; {wrong} {counts['heads wrong']}.",
         f"{units.ordered:,f} cases ordered and {units.shipped:,f} shipped by the events{_compare(settings, units)}.",
+        format_summary(_read_doubts(settings)) or "Nothing of that is in doubt.",
     ]
     steps = {
         "Why is an order where it is?": f"fulfillment explain {order_id}",
@@ -213,6 +218,11 @@ def _read_cases(settings: Settings) -> tuple[Decimal, Decimal]:
     lines = Lake(settings.storage.lake_root).scan(CLASSIFIED_LINES).filter(pl.col("source_table") == "order_lines")
     ordered, shipped = lines.select(pl.col("ordered_cases", "shipped_cases").sum()).collect().row(0)
     return ordered.normalize(), shipped.normalize()
+
+
+def _read_doubts(settings: Settings) -> Doubts:
+    """Read what is beside the fill rates: events that were rejected, parked or given up, and days."""
+    return read_facts_from_lake(settings, PartitionFilter())[0].doubts
 
 
 def list_next_steps(order_ids: Sequence[str], command: str, *, reports: bool) -> Iterator[str]:

@@ -165,6 +165,8 @@ class SimulatedWorld:
             lines = [{**first, "cases": str(Decimal(str(first["cases"])) - half)}, *rest]
         yield confirm(2, lines, final=True)
         yield TargetEvent("DeliveryConfirmed", {}, late * 2, arrived)
+        if self.stock.reports_more(effect.order_id):
+            yield replace(confirm(3, lines[:1], final=True), delay_seconds=late * 3)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ _NOTHING_SHARE: Final = 0.6
 
 _PICKED_SHORT_SHARE: Final = 0.02
 _LATE_SHARE: Final = 0.06
+_MORE_SHARE: Final = 0.015
 _OPENS: Final = time(8, tzinfo=UTC)
 _HOURS: Final = 10
 _TRANSIT: Final = timedelta(hours=20)
@@ -50,6 +51,10 @@ class OrderStock:
         late = timedelta(days=2 if drawn.random() < _LATE_SHARE else 0)
         left = datetime.combine(day, _OPENS) + late + timedelta(minutes=int(drawn.uniform(0, 60 * _HOURS)))
         return left, left + _TRANSIT
+
+    def reports_more(self, order_id: str) -> bool:
+        """Return whether a shipment of an order is reported after the one that was called final."""
+        return self._draw("more", order_id).random() < _MORE_SHARE
 
     def _draw(self, *key: object) -> random.Random:
         return random.Random(f"{self.seed} {' '.join(map(str, key))}")  # noqa: S311 - a simulation
