@@ -38,6 +38,9 @@ from fillrate_assets.fulfillment.defs import checks as fulfillment_checks
 from fillrate_assets.fulfillment.defs import jobs as fulfillment_jobs
 from fillrate_assets.fulfillment.defs import resources as fulfillment_resources
 from fillrate_assets.fulfillment.defs.resources import FulfillmentPipeline
+from fillrate_assets.inventory.defs import assets as inventory_assets
+from fillrate_assets.inventory.defs import resources as inventory_resources
+from fillrate_assets.inventory.defs.resources import StockNetwork
 from fillrate_assets.notifications import signed_links
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
 from fillrate_assets.notifications.notifiers.email import SmtpServer
@@ -57,6 +60,7 @@ RESOURCES: Final = {
     **fillrate_resources.RESOURCES,
     **buffer_resources.RESOURCES,
     **fulfillment_resources.RESOURCES,
+    **inventory_resources.RESOURCES,
 }
 """How the UI shows each system, by resource key."""
 
@@ -88,6 +92,7 @@ def make_systems(settings: Settings) -> dict[str, Any]:
         "policies": PolicyStore(database, settings.buffers.promotes_automatically),
         "delivery": make_alert_dispatch(settings),
         "fulfillment_pipeline": FulfillmentPipeline.from_settings(settings),
+        "stock_network": StockNetwork(settings),
         "lake": lake,
         "io_manager": LakeIOManager(lake, assets.TABLES),
         "dc_lock": DcLock(DcLockStore(database)),
@@ -206,6 +211,16 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
         selection=fulfillment_checks.select_checks(),
         description="Checks that orders go on: lag, effects, stuck orders, dead letters, and the log.",
     )
+    reconciliation = dg.define_asset_job(
+        inventory_assets.JOB,
+        selection=dg.AssetSelection.assets(inventory_assets.RECONCILIATION),
+        description="Compares every copy of every count with the source, and repairs what differs.",
+    )
+    counts = dg.define_asset_job(
+        inventory_assets.HEALTH_JOB,
+        selection=dg.AssetSelection.checks(inventory_assets.reconciliation_age),
+        description="Checks that copies of counts are compared at all.",
+    )
     return dg.Definitions(
         assets=[
             *dg.map_asset_specs(place, assets.build(settings, kinds)),
@@ -215,18 +230,22 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
             buffer_checks.TICKS,
             *fulfillment_assets.build(kinds["record_store"]),
             fulfillment_checks.PIPELINE,
+            *inventory_assets.build(settings.first_ship_date, own),
+            inventory_assets.HEALTH,
         ],
         asset_checks=[
             *checks.build(settings),
             *health_checks.CHECKS,
             *buffer_checks.build(settings),
             *fulfillment_checks.CHECKS,
+            inventory_assets.reconciliation_age,
         ],
-        jobs=[job, health, tick, heartbeat, orders, *fulfillment_jobs.JOBS],
+        jobs=[job, health, tick, heartbeat, orders, *fulfillment_jobs.JOBS, reconciliation, counts],
         schedules=[
             health_checks.build_schedule(settings),
             *schedules.build(buffer_assets.JOB),
             fulfillment_checks.build_schedule(),
+            *inventory_assets.build_schedules(settings.first_ship_date),
         ],
         sensors=[*sensors.build(JOB), fulfillment_assets.fulfillment_summary],
         # A multiprocess step costs 2 CPU-seconds before it does anything; an in-process one, a sixteenth.

@@ -19,6 +19,7 @@ from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.watermark import DatabaseWatermark, ParameterStoreWatermark
 from fillrate_assets.fulfillment import schema as fulfillment_schema
+from fillrate_assets.inventory import schema as inventory_schema
 from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.conftest import ROOT
@@ -47,6 +48,10 @@ ASSETS = {
     "effects": {"sqlite"},
     "order_lines": {"sqlite"},
     "shipment_lines": {"sqlite"},
+    "stock": {"sqlite"},
+    "stock_changes": {"sqlite"},
+    "copies": {"sqlite"},
+    "reconciliation": {"sqlite", "polars"},
 }
 TABLES = {
     **{key.path[-1]: table for key, table in assets.TABLES.items()},
@@ -63,8 +68,13 @@ TABLES = {
     "effects": fulfillment_schema.EFFECTS,
     "order_lines": fulfillment_schema.FEED_ORDER_LINES,
     "shipment_lines": fulfillment_schema.FEED_SHIPMENT_LINES,
+    "stock": inventory_schema.STOCK,
+    "stock_changes": inventory_schema.STOCK_CHANGES,
+    "copies": inventory_schema.REPLICAS,
+    "reconciliation": inventory_schema.STORED_FINDINGS,
 }
-EXTERNAL = {"accepted_events", "transitions", "effects", "order_lines", "shipment_lines"}
+COUNTS = {"stock", "stock_changes", "copies"}
+EXTERNAL = {"accepted_events", "transitions", "effects", "order_lines", "shipment_lines", *COUNTS}
 """Workers outside Dagster write them."""
 BUFFERS = [asset.key.path[-1] for asset in buffers.ASSETS]
 UPSTREAM = {
@@ -100,8 +110,13 @@ UPSTREAM = {
     "order_lines": {"transitions"},
     "shipment_lines": {"transitions"},
     "pipeline_health": {"effects"},
+    "stock": set(),
+    "stock_changes": {"stock"},
+    "copies": {"stock_changes"},
+    "reconciliation": {"stock", "copies"},
+    "inventory_health": {"reconciliation"},
 }
-HEALTH = {"platform_health", "tick_health", "pipeline_health"}
+HEALTH = {"platform_health", "tick_health", "pipeline_health", "inventory_health"}
 """What health checks hang on; nothing materializes it."""
 CHECKS = {
     "buffer_alerts.alerts_have_route": False,
@@ -109,6 +124,7 @@ CHECKS = {
     "classified_lines.contract": True,
     "classified_lines.reject_rate": True,
     "fill_rates.contract": True,
+    "inventory_health.reconciliation_age": False,
     "item_days.contract": True,
     "lost_cases.baseline_coverage": False,
     "lost_cases.contract": True,
@@ -176,6 +192,7 @@ def test_the_assets_are_these_and_each_says_what_made_of_whom(defs: dg.Definitio
         "buffers": "team:floor-operations",
         "fillrate": "team:supply-analytics",
         "fulfillment": "team:fulfillment",
+        "inventory": "team:inventory",
     }
     for name, spec in specs.items():
         area = spec.key.path[0]
@@ -223,10 +240,13 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
         "fulfillment_redeliver",
         "fulfillment_redrive",
         "fulfillment_refire",
+        "inventory_reconciliation",
+        "inventory_health",
     ]
     of_main_job = {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(JOB).nodes}
-    assert of_main_job >= set(ASSETS) - {"exports", *BUFFERS, *EXTERNAL}
-    assert not of_main_job & {"exports", *BUFFERS, *EXTERNAL}
+    others = {"exports", "reconciliation", *BUFFERS, *EXTERNAL}
+    assert of_main_job >= set(ASSETS) - others
+    assert not of_main_job & others
     of_tick = {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(buffers.JOB).nodes}
     assert of_tick > set(BUFFERS)
     assert len(of_tick) <= 10
@@ -249,6 +269,8 @@ def test_the_health_checks_run_once_a_day_and_are_no_part_of_the_main_job(defs: 
         ("buffer_ticks", "*/5 * * * *", "STOPPED"),
         ("buffer_heartbeat", "*/15 * * * *", "STOPPED"),
         ("fulfillment_health", "*/15 * * * *", "STOPPED"),
+        ("inventory_reconciliation", "0 */2 * * *", "STOPPED"),
+        ("inventory_health", "*/15 * * * *", "STOPPED"),
     ]
     assert (schedule.name, schedule.job_name, schedule.cron_schedule, schedule.execution_timezone) == (
         "health_checks",

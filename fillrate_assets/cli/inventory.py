@@ -113,11 +113,12 @@ def explain(item: str, dc: str, replica: str | None) -> None:
     from fillrate_assets.cli import fulfillment_systems, inventory_systems
     from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
     from fillrate_assets.inventory.report.stock_report import read_count
+    from fillrate_assets.inventory.sources import replica_factory
     from fillrate_assets.inventory.stock_store import StockStore
 
     chosen, name = settings.load(), replica or dc
     database = fulfillment_systems.open_database(chosen)
-    replicas = inventory_systems.make_replicas(chosen, StockStore(database))
+    replicas = replica_factory.make_replicas(chosen, StockStore(database))
     if name not in replicas:
         msg = f"there is no replica {name}; there are {', '.join(replicas) or 'none'}"
         raise PermanentFailure(msg)
@@ -135,12 +136,13 @@ def reconcile() -> None:
     from fillrate_assets import settings
     from fillrate_assets.cli import fulfillment_systems, inventory_systems
     from fillrate_assets.inventory.report.stock_report import describe_reconciliation
+    from fillrate_assets.inventory.sources import replica_factory
     from fillrate_assets.inventory.stock_store import StockStore
 
     chosen = settings.load()
     database = fulfillment_systems.open_database(chosen)
-    replicas = inventory_systems.make_replicas(chosen, StockStore(database))
-    done = inventory_systems.make_reconciler(database, replicas).run(now=inventory_systems.get_now())
+    replicas = replica_factory.make_replicas(chosen, StockStore(database))
+    done = inventory_systems.make_reconciler(database, replicas).run(now=replica_factory.get_utc_now())
     _print(describe_reconciliation(done))
     if done.failures:
         raise click.exceptions.Exit(1)
@@ -156,6 +158,7 @@ def worker(name: str) -> None:
     from fillrate_assets import settings
     from fillrate_assets.cli import fulfillment_systems, inventory_systems
     from fillrate_assets.core.errors import PermanentFailure
+    from fillrate_assets.inventory.sources import replica_factory
     from fillrate_assets.inventory.stock_store import StockStore
 
     chosen = settings.load()
@@ -165,7 +168,7 @@ def worker(name: str) -> None:
         fulfillment_systems.report(chosen, "fillrate-inventory", queue),
         fulfillment_systems.open_database(chosen).hold_open() as database,
     ):
-        replicas = inventory_systems.make_replicas(chosen, StockStore(database))
+        replicas = replica_factory.make_replicas(chosen, StockStore(database))
         if not replicas:
             msg = "there is no DC to send to: set FILLRATE_INVENTORY__REPLICAS, or what a DC has by `inventory set`"
             raise PermanentFailure(msg)
@@ -188,15 +191,16 @@ def serve(dc: str, host: str, port: int) -> None:
     extras.require("web", "fillrate inventory serve")
     from fillrate_assets import settings
     from fillrate_assets.cli import inventory_systems
+    from fillrate_assets.inventory.sources import replica_factory
     from fillrate_assets.web.replica.app import build_app
     from fillrate_assets.web.server import build_server
 
     chosen = settings.load()
     app = build_app(
-        inventory_systems.open_replica_store(chosen, dc),
+        replica_factory.open_replica_store(chosen, dc),
         token=inventory_systems.require_token(chosen),
         allowed_hosts={host, "localhost", *chosen.web.allowed_hosts},
-        clock=inventory_systems.get_now,
+        clock=replica_factory.get_utc_now,
     )
     # It is meant to be stopped: that is no failure.
     with suppress(stopping.Stopped):

@@ -20,6 +20,7 @@ from fillrate_assets.core.text_table import format_table
 from fillrate_assets.inventory.reconcile import Reconciled, Reconciler
 from fillrate_assets.inventory.rules.reconciliation import GRACE
 from fillrate_assets.inventory.rules.replication import Cause, StockCount, take_stock
+from fillrate_assets.inventory.sources import replica_factory
 from fillrate_assets.inventory.sources.replicas import LocalReplica
 from fillrate_assets.inventory.stock_ledger import StockLedger
 from fillrate_assets.inventory.stock_store import StockStore
@@ -87,9 +88,9 @@ def run_peak(
         fulfillment_systems.make_queue(settings, "fillrate inventory demo") as queue,
         stored.hold_open() as database,
     ):
-        stock, now = StockStore(database), inventory_systems.get_now
+        stock, now = StockStore(database), replica_factory.get_utc_now
         replicas = {
-            dc: FaultyReplica(dc, LocalReplica(inventory_systems.open_replica_store(settings, dc), now), now, seed)
+            dc: FaultyReplica(dc, LocalReplica(replica_factory.open_replica_store(settings, dc), now), now, seed)
             for dc in DCS
         }
         names = [f"{number:05d}" for number in range(1, items + 1)]
@@ -123,7 +124,7 @@ def run_peak(
 
 def count_stock(stock: StockStore, dc: str, item: str, on_hand: Decimal | int, origin: str) -> StockCount | None:
     """Count an item; None where that changes nothing."""
-    now = inventory_systems.get_now()
+    now = replica_factory.get_utc_now()
     cause = Cause(origin, f"{origin}:{now.isoformat(timespec='milliseconds')}")
     decide = partial(take_stock, key=(dc, item), on_hand=Decimal(on_hand), deleted=False, cause=cause, now=now)
     return stock.change(dc, item, decide)
@@ -173,7 +174,7 @@ def _is_behind(stock: StockStore, replicas: dict[str, FaultyReplica]) -> bool:
 
 def _spoil(replicas: dict[str, FaultyReplica], stock: StockStore) -> None:
     """Let a DC write what the source never said: another quantity, a version ahead, an item of its own."""
-    now = inventory_systems.get_now()
+    now = replica_factory.get_utc_now()
     count = StockCount(DCS[0], "00001", Decimal(99), Decimal(0), 1, deleted=False, occurred_at=now, **vars(_MADE_UP))
     latest = stock.read_count(count.dc, count.item) or count
     wrong = [
@@ -189,7 +190,7 @@ def _reconcile(
     """Reconcile as often as it takes, as if it were every two hours."""
     for number in range(_PASSES):
         progress(f"Reconciling for the {number + 1}. time")
-        yield reconciler.run(now=inventory_systems.get_now() + GRACE + timedelta(hours=2 * number, seconds=1))
+        yield reconciler.run(now=replica_factory.get_utc_now() + GRACE + timedelta(hours=2 * number, seconds=1))
         while _is_behind(stock, replicas):
             time.sleep(0.05)
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
@@ -14,15 +13,14 @@ from uuid import uuid4
 
 from fillrate_assets.aws import secrets
 from fillrate_assets.cli.fulfillment_systems import STOPPING_SECONDS
-from fillrate_assets.core.database_url import locate_file
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.inventory.change_stream import StockStream
 from fillrate_assets.inventory.fan_out import REFUSED_QUEUE, FanOut, ReplicaWorker, build_queues
 from fillrate_assets.inventory.reconcile import Reconciler
 from fillrate_assets.inventory.reconciliation_store import ReconciliationStore
-from fillrate_assets.inventory.replica_store import ReplicaStore
 from fillrate_assets.inventory.rules.replication import StockCount
-from fillrate_assets.inventory.sources.replicas import HttpReplica, LocalReplica, Replica
+from fillrate_assets.inventory.sources.replica_factory import get_utc_now
+from fillrate_assets.inventory.sources.replicas import Replica
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.messaging.stream_consumer import StreamConsumer, consume
 from fillrate_assets.messaging.stream_progress import ProgressStore
@@ -34,35 +32,6 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("fillrate.inventory")
 MIN_TOKEN: Final = 32
-
-
-def get_now() -> datetime:
-    """Return the time, UTC."""
-    return datetime.now(UTC)
-
-
-def open_replica_store(settings: Settings, dc: str) -> ReplicaStore:
-    """Open the copies of a DC in the home, which are made if need be.
-
-    Raises:
-        PermanentFailure: its code is no name of a file.
-
-    """
-    if not dc or any(each in dc for each in "/\\:\0") or dc.startswith("."):
-        msg = f"the code {dc!r} of a DC is no name of a file: set FILLRATE_INVENTORY__REPLICAS"
-        raise PermanentFailure(msg)
-    database = Database(locate_file("sqlite", f"{settings.home}/replicas/{dc}.db"))
-    database.upgrade()
-    return ReplicaStore(database, dc)
-
-
-def make_replicas(settings: Settings, stock: StockStore) -> dict[str, Replica]:
-    """Make the replicas that the settings name; by default, one in the home for each DC that has stock."""
-    given = settings.inventory
-    if not given.replicas:
-        return {dc: LocalReplica(open_replica_store(settings, dc), get_now) for dc in stock.list_dcs()}
-    token = secrets.reveal(given.replica_token.get_secret_value())
-    return {dc: HttpReplica(dc, url, token) for dc, url in given.replicas.items()}
 
 
 def require_token(settings: Settings) -> str:
@@ -121,7 +90,7 @@ class Sync:
             fan_out.process,
             fan_out.give_up,
             lambda shard: _LOG.error("changes of shard %s are lost: run `fillrate inventory reconcile`", shard.name),
-            get_now,
+            get_utc_now,
         )
         engine = DbosWorker(
             self.queue,

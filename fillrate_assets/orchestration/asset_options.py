@@ -69,7 +69,7 @@ def configure_check(
 
 
 def declare_health_asset(
-    key: list[str], what: str, *, deps: Sequence[dg.AssetsDefinition | dg.AssetSpec], owners: list[str]
+    key: list[str], what: str, *, deps: Sequence[dg.AssetsDefinition | dg.AssetSpec | dg.AssetKey], owners: list[str]
 ) -> dg.AssetSpec:
     """Declare an asset that no run materializes, for checks of the platform as a whole.
 

@@ -13,6 +13,7 @@ from fillrate_assets import settings
 from fillrate_assets.cli import fulfillment_systems, inventory_systems, main
 from fillrate_assets.cli.inventory_demo import count_stock
 from fillrate_assets.cli.tour import SMALL
+from fillrate_assets.inventory.sources import replica_factory
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.settings import Settings
 from fillrate_assets_tests.fixtures.patience import wait_until
@@ -71,9 +72,9 @@ def test_a_copy_is_repaired_and_its_repair_explained(run: Run, chosen: Settings)
     counted = count_stock(stock, "DC01", "4711", 15, "cycle count")
     assert counted is not None
     # As if it had been counted before: what has just changed is left alone.
-    replicas = inventory_systems.make_replicas(chosen, stock)
+    replicas = replica_factory.make_replicas(chosen, stock)
     database = fulfillment_systems.open_database(chosen)
-    later = inventory_systems.get_now().replace(year=2100)
+    later = replica_factory.get_utc_now().replace(year=2100)
     assert inventory_systems.make_reconciler(database, replicas).run(now=later).repaired == 1
     code, shown, _ = run("explain", "4711", "DC01")
     assert code == 0
@@ -107,7 +108,7 @@ def test_a_worker_sends_what_is_set_to_every_dc(run: Run, chosen: Settings) -> N
     for dc in ("DC01", "DC02"):
         run("set", dc, "4711", "15")
     database = fulfillment_systems.open_database(chosen)
-    replicas = inventory_systems.make_replicas(chosen, StockStore(database))
+    replicas = replica_factory.make_replicas(chosen, StockStore(database))
     with fulfillment_systems.make_queue(chosen, "the test") as queue:
         sync = inventory_systems.Sync(chosen, database, queue, replicas, "worker")
         with sync.run():

@@ -1,0 +1,58 @@
+"""What the definitions of the inventory work on, and how the Resources tab of the UI shows it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Self
+
+from pydantic import Field
+
+from fillrate_assets.inventory.reconcile import Reconciled, Reconciler
+from fillrate_assets.inventory.reconciliation_store import ReconciliationStore
+from fillrate_assets.inventory.sources.replica_factory import make_replicas
+from fillrate_assets.inventory.stock_store import StockStore
+from fillrate_assets.orchestration.resources import DatabaseResource, SystemResource
+from fillrate_assets.settings import Settings
+from fillrate_assets.storage.database import Database
+from fillrate_assets.storage.sql import redact_url
+
+
+@dataclass(frozen=True)
+class StockNetwork:
+    """The stock of an environment and the DCs that have copies of it."""
+
+    settings: Settings
+
+    @property
+    def database(self) -> Database:
+        """Return the record store's database."""
+        return Database.from_settings(self.settings)
+
+    @property
+    def store(self) -> ReconciliationStore:
+        """Return the comparisons."""
+        return ReconciliationStore(self.database)
+
+    def reconcile(self, now: datetime) -> Reconciled:
+        """Compare every copy with the stock, and repair what differs."""
+        stock = StockStore(self.database)
+        return Reconciler(stock, make_replicas(self.settings, stock), self.store).run(now=now)
+
+
+class StockNetworkResource(DatabaseResource):
+    """The stock of every DC, and the copies of it in all others."""
+
+    replicas: list[str] = Field(description="DCs with a system of their own; without any, copies are in the home.")
+
+    @classmethod
+    def describe(cls, system: StockNetwork) -> Self:
+        """Describe the network."""
+        database = system.database
+        return cls(
+            system=system,
+            url=redact_url(database.url),
+            schema_name=database.schema or "",
+            replicas=sorted(system.settings.inventory.replicas),
+        )
+
+
+RESOURCES: Final[dict[str, type[SystemResource]]] = {"stock_network": StockNetworkResource}

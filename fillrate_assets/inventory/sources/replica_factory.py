@@ -1,0 +1,43 @@
+"""The replicas of an environment, made of its settings."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from fillrate_assets.aws import secrets
+from fillrate_assets.core.database_url import locate_file
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.inventory.replica_store import ReplicaStore
+from fillrate_assets.inventory.sources.replicas import HttpReplica, LocalReplica, Replica
+from fillrate_assets.inventory.stock_store import StockStore
+from fillrate_assets.settings import Settings
+from fillrate_assets.storage.database import Database
+
+
+def get_utc_now() -> datetime:
+    """Return the time, UTC."""
+    return datetime.now(UTC)
+
+
+def open_replica_store(settings: Settings, dc: str) -> ReplicaStore:
+    """Open the copies of a DC in the home, which are made if need be.
+
+    Raises:
+        PermanentFailure: its code is no name of a file.
+
+    """
+    if not dc or any(each in dc for each in "/\\:\0") or dc.startswith("."):
+        msg = f"the code {dc!r} of a DC is no name of a file: set FILLRATE_INVENTORY__REPLICAS"
+        raise PermanentFailure(msg)
+    database = Database(locate_file("sqlite", f"{settings.home}/replicas/{dc}.db"))
+    database.upgrade()
+    return ReplicaStore(database, dc)
+
+
+def make_replicas(settings: Settings, stock: StockStore) -> dict[str, Replica]:
+    """Make the replicas that the settings name; by default, one in the home for each DC that has stock."""
+    given = settings.inventory
+    if not given.replicas:
+        return {dc: LocalReplica(open_replica_store(settings, dc), get_utc_now) for dc in stock.list_dcs()}
+    token = secrets.reveal(given.replica_token.get_secret_value())
+    return {dc: HttpReplica(dc, url, token) for dc, url in given.replicas.items()}
