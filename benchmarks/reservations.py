@@ -1,6 +1,6 @@
 """Rounds of eight writers who reserve of one stock: what is oversold, which has to be nothing, and how fast it is.
 
-    .venv/bin/python benchmarks/reservations.py [rounds] [URL of a database, or the name of a table of DynamoDB]
+    .venv/bin/python -m benchmarks.reservations [rounds] [URL of a database, or the name of a table of DynamoDB]
 
 Without a URL it is a new file of SQLite. In each round the writers' orders want more than comes in.
 """
