@@ -134,9 +134,8 @@ def _burst(stock: StockStore, replicas: dict[str, OrderedReplica], changes: int)
     for replica in replicas.values():
         replica.fail(is_down=False)
     _wait(stock, replicas)
-    print(
-        f"burst of {changes:,}: written in {written:.1f} s, in every DC {time.perf_counter() - begun - written:.1f} s later"
-    )
+    drained = time.perf_counter() - begun - written
+    print(f"burst of {changes:,}: written in {written:.1f} s, in every DC {drained:.1f} s later", flush=True)
 
 
 def _wait(stock: StockStore, replicas: dict[str, OrderedReplica]) -> None:

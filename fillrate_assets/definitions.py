@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import warnings
+from datetime import date, datetime
 from functools import partial
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import sqlalchemy as sa
@@ -41,6 +43,7 @@ from fillrate_assets.fulfillment.defs.resources import FulfillmentPipeline
 from fillrate_assets.inventory.defs import assets as inventory_assets
 from fillrate_assets.inventory.defs import resources as inventory_resources
 from fillrate_assets.inventory.defs.resources import StockNetwork
+from fillrate_assets.inventory.snapshot_store import SNAPSHOTS, SnapshotFeed
 from fillrate_assets.notifications import signed_links
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
 from fillrate_assets.notifications.notifiers.email import SmtpServer
@@ -74,11 +77,7 @@ def make_systems(settings: Settings) -> dict[str, Any]:
         "settings": settings,
         "order_system": order_system,
         "shipping_records": shipping_records,
-        "instock_warehouse": InstockWarehouse(
-            settings.sources.instock_warehouse_url,
-            settings.sources.source_tables,
-            _choose_values(settings, settings.sources.instock_warehouse_url, record_store),
-        ),
+        "instock_warehouse": _make_instock_warehouse(settings, record_store),
         "floor_feeds": FloorFeeds(
             settings.sources.floor_feeds_url,
             settings.sources.source_tables,
@@ -92,7 +91,7 @@ def make_systems(settings: Settings) -> dict[str, Any]:
         "policies": PolicyStore(database, settings.buffers.promotes_automatically),
         "delivery": make_alert_dispatch(settings),
         "fulfillment_pipeline": FulfillmentPipeline.from_settings(settings),
-        "stock_network": StockNetwork(settings),
+        "stock_network": StockNetwork(settings, make_snapshot_feed(database)),
         "lake": lake,
         "io_manager": LakeIOManager(lake, assets.TABLES),
         "dc_lock": DcLock(DcLockStore(database)),
@@ -118,6 +117,28 @@ def _make_order_sources(settings: Settings, record_store: RecordStore) -> tuple[
     url = settings.storage.record_store_url
     feed = (url, tables, seconds, _choose_values(settings, url, record_store))
     return OrderSystem(*feed, items_url=given.order_system_url), ShippingRecords(*feed)
+
+
+def _make_instock_warehouse(settings: Settings, record_store: RecordStore) -> InstockWarehouse:
+    """Make the instock warehouse: that of the company, or the feed of the inventory."""
+    given = settings.sources
+    if not given.snapshots_from_inventory:
+        url = given.instock_warehouse_url
+        return InstockWarehouse(url, given.source_tables, _choose_values(settings, url, record_store))
+    table = SourceTable(name=SNAPSHOTS.name, schema_name=settings.record_store_schema, columns={"problem": "problem"})
+    url = settings.storage.record_store_url
+    tables = {**given.source_tables, "instock_snapshots": table}
+    return InstockWarehouse(url, tables, _choose_values(settings, url, record_store))
+
+
+def make_snapshot_feed(database: Database) -> SnapshotFeed:
+    """Make the feed of snapshots, whose days are those of the clocks of the DCs."""
+    store = RecordStore(database)
+
+    def choose_date(dc: str, moment: datetime) -> date:
+        return moment.astimezone(ZoneInfo(store.read_time_zones().get(dc, "UTC"))).date()
+
+    return SnapshotFeed(database, choose_date)
 
 
 def make_alert_dispatch(settings: Settings) -> AlertDispatch:
@@ -177,12 +198,16 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
     kinds = {
         "order_system": own if fed else _find_kind(settings.sources.order_system_url),
         "shipping_records": own if fed else _find_kind(settings.sources.shipping_records_url),
-        "instock_warehouse": _find_kind(settings.sources.instock_warehouse_url),
+        "instock_warehouse": own
+        if settings.sources.snapshots_from_inventory
+        else _find_kind(settings.sources.instock_warehouse_url),
         "record_store": own,
     }
 
     def place(spec: dg.AssetSpec) -> dg.AssetSpec:
-        """Draw where orders come from, where that is this platform."""
+        """Draw where orders and snapshots come from, where that is this platform."""
+        if spec.key == inventory_assets.FED and settings.sources.snapshots_from_inventory:
+            return spec.merge_attributes(deps=[inventory_assets.RECONCILIATION])
         source = fulfillment_assets.FEED.get(spec.key) if fed else None
         return spec if source is None else spec.merge_attributes(deps=[source])
 

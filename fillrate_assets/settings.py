@@ -109,6 +109,10 @@ class Sources(_Section):
     instock_warehouse_url: Url = ""
     """SQLAlchemy URL of snapshots; default: DuckDB in `systems/` of the home."""
 
+    snapshots_from_inventory: bool = False
+    """Whether snapshots are those that reconciliations of the inventory have left in the record store: what a DC had at
+    the first of its day."""
+
     floor_feeds_url: Url = ""
     """SQLAlchemy URL of the four feeds of the floors (levels, flows, people, limits); default: DuckDB in `systems/` of
     the home."""

@@ -14,6 +14,7 @@ from uuid import uuid4
 from fillrate_assets.aws import secrets
 from fillrate_assets.cli.fulfillment_systems import STOPPING_SECONDS
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.definitions import make_snapshot_feed
 from fillrate_assets.inventory.change_stream import StockStream
 from fillrate_assets.inventory.fan_out import REFUSED_QUEUE, FanOut, ReplicaWorker, build_queues
 from fillrate_assets.inventory.reconcile import Reconciler
@@ -61,7 +62,7 @@ def find_copy(replica: Replica, dc: str, item: str) -> StockCount | None:
 
 def make_reconciler(database: Database, replicas: Mapping[str, Replica]) -> Reconciler:
     """Make what compares replicas with the stock."""
-    return Reconciler(StockStore(database), replicas, ReconciliationStore(database))
+    return Reconciler(StockStore(database), replicas, ReconciliationStore(database), make_snapshot_feed(database))
 
 
 @dataclass(frozen=True)

@@ -188,8 +188,11 @@ def upgrade_home(settings: Settings) -> None:
         return file is not None and file.exists()
 
     made = make_systems(settings)
-    # The feed of fulfillment is in the record store.
-    fed = ("order_system", "shipping_records") if settings.sources.orders_from_fulfillment else ()
+    # The feeds of fulfillment and of the inventory are in the record store.
+    fed = [
+        *(("order_system", "shipping_records") if settings.sources.orders_from_fulfillment else ()),
+        *(("instock_warehouse",) if settings.sources.snapshots_from_inventory else ()),
+    ]
     for name in {"order_system", "shipping_records", "instock_warehouse"} - {*fed}:
         if is_there(made[name].url):
             made[name].create()

@@ -18,6 +18,7 @@ from fillrate_assets.inventory import schema
 from fillrate_assets.inventory.reconciliation_store import ReconciliationStore
 from fillrate_assets.inventory.rules import reconciliation as rules
 from fillrate_assets.inventory.rules.replication import Cause, StockCount, restate
+from fillrate_assets.inventory.snapshot_store import SnapshotFeed
 from fillrate_assets.inventory.sources.replicas import Replica
 from fillrate_assets.inventory.stock_store import StockStore
 
@@ -57,9 +58,12 @@ class Reconciler:
     stock: StockStore
     replicas: Mapping[str, Replica]
     store: ReconciliationStore
+    snapshots: SnapshotFeed
 
     def run(self, *, now: datetime) -> Reconciled:
         """Compare, store what was found, and repair it. What is equal is left alone, so a second run repairs nothing.
+
+        What a DC has at its day's first comparison is its instock snapshot of the day.
 
         A DC that does not answer is not compared, which its row says.
 
@@ -69,6 +73,8 @@ class Reconciler:
         """
         counts, sums = self.stock.read_counts(), self.stock.read_sums()
         copies, failures = self._read_copies()
+        for name, found in copies.items():
+            self.snapshots.write(name, found, at=now)
         previous = self.store.read_latest(now)
         compared = rules.compare_replicas(counts, pl.concat([_NONE, *copies.values()]), [*copies], previous, at=now)
         doubts = rules.check_source(counts, sums, at=now)

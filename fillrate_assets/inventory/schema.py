@@ -154,3 +154,18 @@ RECONCILIATIONS: Final = TableSchema(
     ),
 )
 """One row for each comparison and DC."""
+
+FEED_SNAPSHOTS: Final = TableSchema(
+    "feed_instock_snapshots",
+    ("dc", "snapshot_date", "item"),
+    (
+        _DC,
+        Column("snapshot_date", pl.Date, "Business date of the DC"),
+        _ITEM,
+        Column("instock", pl.String, "Y or N: whether anything was there", codes=("Y", "N")),
+        Column("on_hand_cases", pl.String, "Cases that were there"),
+        Column("snapshot_at", TIMESTAMP, "When it was read of the DC", "UTC"),
+        Column("problem", pl.String, "Why it cannot be used; always empty", nullable=True),
+    ),
+)
+"""The feed: what a DC had at the first comparison of its day, by the contract of the instock warehouse."""

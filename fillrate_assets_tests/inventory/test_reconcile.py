@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -19,6 +20,7 @@ from fillrate_assets.inventory.reconcile import Reconciled, Reconciler
 from fillrate_assets.inventory.reconciliation_store import FINDINGS, RECONCILIATIONS, ReconciliationStore
 from fillrate_assets.inventory.replica_store import ReplicaStore
 from fillrate_assets.inventory.rules.replication import Cause, StockCount, take_stock
+from fillrate_assets.inventory.snapshot_store import SNAPSHOTS, SnapshotFeed
 from fillrate_assets.inventory.sources.replicas import ChangeResult, LocalReplica, Replica
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.storage.database import Database
@@ -51,7 +53,7 @@ def copies(tmp_path: Path) -> ReplicaStore:
 
 def make_reconciler(stock: StockStore, copies: ReplicaStore, **more: Replica) -> Reconciler:
     replicas: dict[str, Replica] = {"DC02": LocalReplica(copies, lambda: NOON), **more}
-    return Reconciler(stock, replicas, ReconciliationStore(stock.database))
+    return Reconciler(stock, replicas, ReconciliationStore(stock.database), SnapshotFeed(stock.database))
 
 
 def count_stock(stock: StockStore, item: str, on_hand: int, *, at: datetime = NINE) -> StockCount:
@@ -152,5 +154,28 @@ def test_a_count_that_its_ledger_does_not_explain_is_left_to_people(stock: Stock
 def test_an_empty_network_is_compared(stock: StockStore, copies: ReplicaStore) -> None:
     done = make_reconciler(stock, copies).run(now=TWO)
     assert (describe(done), done.accuracy, done.summary["compared"].to_list()) == ([], None, [0])
-    nothing = Reconciler(stock, {}, ReconciliationStore(stock.database)).run(now=FOUR)
+    nothing = Reconciler(stock, {}, ReconciliationStore(stock.database), SnapshotFeed(stock.database)).run(now=FOUR)
     assert nothing.summary.is_empty()
+
+
+def test_the_first_comparison_of_a_day_is_the_snapshot_of_a_dc(stock: StockStore, copies: ReplicaStore) -> None:
+    own = ReplicaStore(copies.database, "DC01")
+    counts = [count_stock(stock, item, on_hand) for item, on_hand in (("A", 5), ("B", 0), ("C", -1))]
+    elsewhere = replace(make_change(1, item="D"), dc="DC02")
+    own.apply([*counts, elsewhere], now=NOON)
+    feed = SnapshotFeed(stock.database)
+    reconciler = Reconciler(stock, {"DC01": LocalReplica(own, lambda: NOON)}, ReconciliationStore(stock.database), feed)
+    for at in (TWO, FOUR):
+        reconciler.run(now=at)
+    found = read(stock, SNAPSHOTS, "dc", "snapshot_date", "item", "instock", "on_hand_cases", "snapshot_at")
+    day, at = TWO.date(), TWO.replace(tzinfo=None)
+    assert sorted(found, key=repr) == [
+        ("DC01", day, "A", "Y", "5.0000", at),
+        ("DC01", day, "B", "N", "0.0000", at),
+        ("DC01", day, "C", "N", "-1.0000", at),
+    ]
+    own.apply([replace(counts[0], seq=2, deleted=True)], now=NOON)
+    assert feed.write("DC01", own.read_copies(), at=TWO + timedelta(days=1))
+    assert not feed.write("DC01", own.read_copies(), at=TWO + timedelta(days=1))
+    items = [item for day, item in read(stock, SNAPSHOTS, "snapshot_date", "item") if day != TWO.date()]
+    assert sorted(map(str, items)) == ["B", "C"]

@@ -49,6 +49,9 @@ COPIES: Final = dg.AssetSpec(
 )
 EXTERNAL: Final = (STOCK, CHANGES, COPIES)
 RECONCILIATION: Final = dg.AssetKey([AREA, "reconciliation"])
+FED: Final = dg.AssetKey(["fillrate", "instock_snapshots"])
+"""The asset of fill rates that may be read from the feed of snapshots, which reconciliations write."""
+
 ANSWERED, EXPLAINED = "dcs_answer", "source_explains_itself"
 
 

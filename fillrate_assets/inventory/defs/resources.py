@@ -8,6 +8,7 @@ from pydantic import Field
 
 from fillrate_assets.inventory.reconcile import Reconciled, Reconciler
 from fillrate_assets.inventory.reconciliation_store import ReconciliationStore
+from fillrate_assets.inventory.snapshot_store import SnapshotFeed
 from fillrate_assets.inventory.sources.replica_factory import make_replicas
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.orchestration.resources import DatabaseResource, SystemResource
@@ -21,6 +22,7 @@ class StockNetwork:
     """The stock of an environment and the DCs that have copies of it."""
 
     settings: Settings
+    snapshots: SnapshotFeed
 
     @property
     def database(self) -> Database:
@@ -35,7 +37,7 @@ class StockNetwork:
     def reconcile(self, now: datetime) -> Reconciled:
         """Compare every copy with the stock, and repair what differs."""
         stock = StockStore(self.database)
-        return Reconciler(stock, make_replicas(self.settings, stock), self.store).run(now=now)
+        return Reconciler(stock, make_replicas(self.settings, stock), self.store, self.snapshots).run(now=now)
 
 
 class StockNetworkResource(DatabaseResource):

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from fillrate_assets import settings
-from fillrate_assets.definitions import build_defs
+from fillrate_assets.definitions import build_defs, make_systems
 from fillrate_assets.inventory.change_stream import STOCK_CHANGES
 from fillrate_assets.inventory.defs import assets
 from fillrate_assets.inventory.rules.replication import Cause, take_stock
@@ -142,3 +142,22 @@ def test_the_schedule_requests_the_window_that_has_just_ended(chosen: Settings, 
     (request,) = data.run_requests or []
     assert request.partition_key == f"{FIRST + timedelta(days=1)}T08:00"
     assert request.run_key == request.partition_key
+
+
+def test_the_snapshots_of_fill_rates_are_those_of_the_dcs(chosen: Settings, instance: dg.DagsterInstance) -> None:
+    count_stock(chosen, "DC01", "4711", 15)
+    count_stock(chosen, "DC01", "4712", 0)
+    for _ in range(2):
+        # The first one sends the DC what it has; the snapshot is that of the second.
+        reconcile(chosen, instance)
+    fed = settings.load(home=chosen.home, first_ship_date=FIRST, sources__snapshots_from_inventory=True)
+    warehouse = make_systems(fed)["instock_warehouse"]
+    today = datetime.now(UTC).date()
+    found = warehouse.read_snapshots("DC01", today, today)
+    assert found.select("item", "instock", "on_hand_cases", "problem").sort("item").rows() == [
+        ("4711", "Y", Decimal(15), None),
+        ("4712", "N", Decimal(0), None),
+    ]
+    specs = {spec.key: spec for spec in build_defs(fed).resolve_all_asset_specs()}
+    assert [dep.asset_key for dep in specs[assets.FED].deps] == [assets.RECONCILIATION]
+    assert specs[assets.FED].kinds == {"sqlite", "polars"}
