@@ -272,7 +272,11 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
             fulfillment_checks.build_schedule(),
             *inventory_assets.build_schedules(settings.first_ship_date),
         ],
-        sensors=[*sensors.build(JOB), fulfillment_assets.fulfillment_summary],
+        sensors=[
+            *sensors.build(JOB),
+            fulfillment_assets.fulfillment_summary,
+            inventory_assets.inventory_summary,
+        ],
         # A multiprocess step costs 2 CPU-seconds before it does anything; an in-process one, a sixteenth.
         executor=dg.in_process_executor,
         resources=by_key,

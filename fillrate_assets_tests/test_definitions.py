@@ -257,6 +257,7 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
         ("run_failures", 300),
         ("exports", 300),
         ("fulfillment_summary", 60),
+        ("inventory_summary", 60),
     ]
     assert sensors[0].job_name == JOB
     assert {sensor.default_status for sensor in sensors} == {dg.DefaultSensorStatus.STOPPED}

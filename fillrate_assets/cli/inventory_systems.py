@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from fillrate_assets.aws import secrets
 from fillrate_assets.cli.fulfillment_systems import STOPPING_SECONDS
-from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.errors import FillrateError, PermanentFailure
 from fillrate_assets.definitions import make_snapshot_feed
 from fillrate_assets.inventory.change_stream import StockStream
 from fillrate_assets.inventory.fan_out import REFUSED_QUEUE, FanOut, ReplicaWorker, build_queues
@@ -23,6 +23,7 @@ from fillrate_assets.inventory.rules.replication import StockCount
 from fillrate_assets.inventory.sources.replica_factory import get_utc_now
 from fillrate_assets.inventory.sources.replicas import Replica
 from fillrate_assets.inventory.stock_store import StockStore
+from fillrate_assets.inventory.sync_metrics import SyncMetrics
 from fillrate_assets.messaging.stream_consumer import StreamConsumer, consume
 from fillrate_assets.messaging.stream_progress import ProgressStore
 from fillrate_assets.settings import Settings
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("fillrate.inventory")
 MIN_TOKEN: Final = 32
+_STORED_SECONDS: Final = 5
 
 
 def require_token(settings: Settings) -> str:
@@ -82,7 +84,8 @@ class Sync:
         """Run until the block ends."""
         from fillrate_assets.messaging.dbos_engine import DbosWorker  # noqa: PLC0415 - it needs an extra
 
-        fan_out, worker = FanOut(self.queue, [*self.replicas]), ReplicaWorker(self.replicas)
+        metrics = SyncMetrics(self.database, self.name)
+        fan_out, worker = FanOut(self.queue, [*self.replicas]), ReplicaWorker(self.replicas, metrics, get_utc_now)
         queues = build_queues([*self.replicas], self.settings.inventory.concurrency, self.probe_seconds)
         handlers = {each.name: worker.run for each in queues} | {REFUSED_QUEUE: fan_out.try_again}
         consumer = StreamConsumer(
@@ -103,10 +106,25 @@ class Sync:
         )
         stopping = Event()
         reader = Thread(target=consume, args=(consumer, stopping), name="stock changes", daemon=True)
+        counter = Thread(target=_store, args=(metrics, stopping), name="sync metrics", daemon=True)
         with engine:
             reader.start()
+            counter.start()
             try:
                 yield
             finally:
                 stopping.set()
                 reader.join(STOPPING_SECONDS)
+                counter.join(STOPPING_SECONDS)
+
+
+def _store(metrics: SyncMetrics, stopping: Event) -> None:
+    """Store what is counted every few seconds, and what is left at the end."""
+    while True:
+        is_last = stopping.wait(_STORED_SECONDS)
+        try:
+            metrics.store()
+        except FillrateError as error:
+            _LOG.warning("%s", error)
+        if is_last:
+            return

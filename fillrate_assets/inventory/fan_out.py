@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure, SourceUnavailable
 from fillrate_assets.inventory.change_documents import load_change
-from fillrate_assets.inventory.sources.replicas import Replica
+from fillrate_assets.inventory.rules.replication import StockCount
+from fillrate_assets.inventory.sources.replicas import ChangeResult, Replica
+from fillrate_assets.inventory.sync_metrics import SyncMetrics
 from fillrate_assets.messaging.jobs import BreakerOptions, Done, Job, JobSender, QueueOptions, Result, RetrySchedule
 from fillrate_assets.messaging.streams import StreamRecord
 
@@ -22,6 +24,11 @@ RETRY: Final = RetrySchedule(base_seconds=0.5, max_seconds=30, max_attempts=6)
 def name_queue(replica: str) -> str:
     """Return the name of the queue of a DC."""
     return f"{_QUEUE}{replica}"
+
+
+def is_sync_queue(name: str) -> bool:
+    """Return whether a queue is one of changes of stock."""
+    return name == REFUSED_QUEUE or name.startswith(_QUEUE)
 
 
 def build_queues(replicas: Sequence[str], concurrency: int, probe_seconds: float = 10) -> list[QueueOptions]:
@@ -39,6 +46,8 @@ def build_queues(replicas: Sequence[str], concurrency: int, probe_seconds: float
     return [*queues, QueueOptions(REFUSED_QUEUE, concurrency=1, retry=RetrySchedule(max_attempts=1))]
 
 
+_REFUSED: Final = {"CONFLICT", "REFUSED"}
+_FAILED: Final = {*_REFUSED, "BUSY"}
 REFUSED_QUEUE: Final = "stock-changes"
 """Records of the stream that were given up, each as a job that is tried once more, and then is a dead letter."""
 
@@ -102,6 +111,8 @@ class ReplicaWorker:
     """Runs the jobs of the DCs."""
 
     replicas: Mapping[str, Replica]
+    metrics: SyncMetrics
+    clock: Callable[[], datetime]
 
     def run(self, job: Job) -> Result:
         """Send the changes of a job to its DC.
@@ -116,16 +127,29 @@ class ReplicaWorker:
         """
         replica = job.queue.removeprefix(_QUEUE)
         documents = job.body[_CHANGES]
-        results = self.replicas[replica].apply([load_change(each) for each in documents])
+        results = self._apply(replica, [load_change(each) for each in documents])
         if busy := [result.reason for result in results if result.status == "BUSY"]:
             msg = f"{replica} was too busy for {len(busy)} of {len(results)} changes: {busy[0]}"
             raise SourceUnavailable(msg)
-        refused = [
-            (each, result)
-            for each, result in zip(documents, results, strict=True)
-            if result.status in {"CONFLICT", "REFUSED"}
-        ]
+        refused = [(each, result) for each, result in zip(documents, results, strict=True) if result.status in _REFUSED]
         if refused and len(documents) == 1:
             msg = f"{replica}: {refused[0][1].status}: {refused[0][1].reason}"
             raise PermanentFailure(msg)
         return Done(tuple(make_job(replica, str(each["change_id"]), [each]) for each, _ in refused))
+
+    def _apply(self, replica: str, changes: Sequence[StockCount]) -> list[ChangeResult]:
+        """Send changes, and count how that went."""
+        try:
+            results = self.replicas[replica].apply(changes)
+        except (SourceUnavailable, PermanentFailure):
+            self.metrics.count(replica, [], 1, now=self.clock())
+            raise
+        now = self.clock()
+        taken = [
+            now - change.occurred_at
+            for change, result in zip(changes, results, strict=True)
+            if result.status == "APPLIED"
+        ]
+        refused = sum(result.status in _FAILED for result in results)
+        self.metrics.count(replica, taken, refused, now=now)
+        return results

@@ -169,3 +169,19 @@ FEED_SNAPSHOTS: Final = TableSchema(
     ),
 )
 """The feed: what a DC had at the first comparison of its day, by the contract of the instock warehouse."""
+
+SYNC_MINUTES: Final = TableSchema(
+    "sync_minutes",
+    ("minute", "replica", "worker"),
+    (
+        Column("minute", TIMESTAMP, "The minute that begins then", "UTC"),
+        Column("replica", pl.String, "DC that changes were sent to"),
+        Column("worker", pl.String, "Worker that sent them"),
+        Column("applied", pl.Int64, "Changes that the DC took"),
+        Column("requests", pl.Int64, "Requests, with those that failed"),
+        Column("failed", pl.Int64, "Requests that failed, and changes that were refused"),
+        Column("latency_ms", pl.Int64, "Sum, from each change at the source to its copy", "ms"),
+        Column("longest_ms", pl.Int64, "The longest of them", "ms"),
+    ),
+)
+"""How changes went to the DCs, by minute."""

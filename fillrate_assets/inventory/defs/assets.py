@@ -1,5 +1,6 @@
 """The stock as external assets, and the reconciliation of every two hours with its checks."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
@@ -11,6 +12,7 @@ from fillrate_assets.inventory import schema
 from fillrate_assets.inventory.defs.resources import StockNetwork
 from fillrate_assets.inventory.reconcile import Reconciled
 from fillrate_assets.inventory.rules.reconciliation import measure_accuracy
+from fillrate_assets.inventory.rules.sync_alarms import SyncStatus, find_alarms
 from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.orchestration.asset_options import declare_health_asset
 from fillrate_assets.orchestration.ui_metadata import make_column_metadata, make_table
@@ -18,9 +20,15 @@ from fillrate_assets.orchestration.ui_metadata import make_column_metadata, make
 AREA: Final = "inventory"
 OWNERS: Final = ["team:inventory"]
 JOB: Final = "inventory_reconciliation"
+SENSOR: Final = "inventory_summary"
 HEALTH_JOB: Final = "inventory_health"
 _HOURS: Final = 2
+_WINDOW_OF: Final = timedelta(hours=_HOURS)
+_LATEST: Final = timedelta(hours=2, minutes=15)
+"""After the end of its window, a comparison of now is no longer one of it."""
+
 _FORMAT: Final = "%Y-%m-%dT%H:%M"
+_WINDOW: Final = timedelta(minutes=5)
 _MAX_AGE: Final = timedelta(hours=2.5)
 _LISTED: Final = 50
 
@@ -97,10 +105,10 @@ def build(first: date, kind: str) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         """Reconcile now, for the window that is going on or has just ended."""
         now = datetime.now(UTC)
-        window = context.partition_time_window
-        if not window.start <= now < window.end + timedelta(hours=_HOURS):
+        if not timedelta(0) <= now - context.partition_time_window.end < _LATEST:
+            last = partitions.get_partition_key_for_timestamp((now - _WINDOW_OF).timestamp())
             msg = (
-                f"it compares what is there now: materialize the window of {now:{_FORMAT}}, not {context.partition_key}"
+                f"it compares what is there now: materialize the window of {last}, not that of {context.partition_key}"
             )
             raise dg.Failure(msg, allow_retries=False)
         done = stock_network.reconcile(now)
@@ -131,7 +139,7 @@ def build_schedules(first: date) -> list[dg.ScheduleDefinition]:
     )
     def reconcile(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
         """Request the window that has just ended."""
-        ended = context.scheduled_execution_time - timedelta(hours=_HOURS)
+        ended = context.scheduled_execution_time - _WINDOW_OF
         key = make_partitions(first).get_partition_key_for_timestamp(ended.timestamp())
         return dg.RunRequest(run_key=key, partition_key=key)
 
@@ -144,6 +152,40 @@ def build_schedules(first: date) -> list[dg.ScheduleDefinition]:
         default_status=stopped,
     )
     return [reconcile, health]
+
+
+@dg.sensor(
+    name=SENSOR,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    description="Summarizes once a minute how changes went to the DCs, and sends alarms. It starts no run.",
+)
+def inventory_summary(
+    context: dg.SensorEvaluationContext,
+    stock_network: dg.ResourceParam[StockNetwork],
+    outbox: dg.ResourceParam[Outbox],
+) -> dg.SensorResult:
+    """Summarize the last minutes, and notify people of what is wrong, once an hour."""
+    now = datetime.now(UTC)
+    status = stock_network.read_sync(now, _WINDOW)
+    for name, found in find_alarms(status, now=now).items():
+        outbox.send(f"inventory: {name}", found, key=f"inventory:{name}:{now:%Y-%m-%dT%H}", now=now)
+    metadata = _describe_sync(status)
+    shown = json.dumps(metadata, sort_keys=True)
+    if shown == context.cursor or not (status.replicas or status.unread):
+        return dg.SensorResult(skip_reason=dg.SkipReason("nothing happened since the summary before"))
+    return dg.SensorResult(asset_events=[dg.AssetMaterialization(COPIES.key, metadata=metadata)], cursor=shown)
+
+
+def _describe_sync(status: SyncStatus) -> dict[str, float]:
+    described: dict[str, float] = {"not read of the stream": status.unread, "dead letters": status.dead_letters}
+    for each in status.replicas:
+        described[f"{each.name}: applied"] = each.applied
+        described[f"{each.name}: failed"] = each.failed
+        if each.latency is not None:
+            described[f"{each.name}: mean latency, s"] = round(each.latency.total_seconds(), 3)
+            described[f"{each.name}: longest, s"] = round(each.longest.total_seconds(), 3)
+    return described
 
 
 HEALTH: Final = declare_health_asset(

@@ -1,20 +1,26 @@
 """What the definitions of the inventory work on, and how the Resources tab of the UI shows it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Self
 
 from pydantic import Field
 
+from fillrate_assets.core import extras
+from fillrate_assets.inventory.fan_out import is_sync_queue
 from fillrate_assets.inventory.reconcile import Reconciled, Reconciler
 from fillrate_assets.inventory.reconciliation_store import ReconciliationStore
+from fillrate_assets.inventory.rules.sync_alarms import SyncStatus
 from fillrate_assets.inventory.snapshot_store import SnapshotFeed
 from fillrate_assets.inventory.sources.replica_factory import make_replicas
 from fillrate_assets.inventory.stock_store import StockStore
+from fillrate_assets.inventory.sync_metrics import read_status
 from fillrate_assets.orchestration.resources import DatabaseResource, SystemResource
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql import redact_url
+
+_LISTED: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,21 @@ class StockNetwork:
     def store(self) -> ReconciliationStore:
         """Return the comparisons."""
         return ReconciliationStore(self.database)
+
+    def read_sync(self, now: datetime, window: timedelta) -> SyncStatus:
+        """Read how changes went to the DCs in a while.
+
+        Raises:
+            PermanentFailure: the extra of the queues is not installed.
+
+        """
+        extras.require("fulfillment", "the definitions of the inventory")
+        from fillrate_assets.messaging.dbos_queue import DbosQueue  # noqa: PLC0415 - it needs an extra
+
+        chosen = self.settings
+        with DbosQueue(chosen.fulfillment.queue_url, chosen.queue_schema) as queue:
+            dead = sum(is_sync_queue(each.job.queue) for each in queue.list_dead_letters(_LISTED))
+        return read_status(self.database, dead, now=now, window=window)
 
     def reconcile(self, now: datetime) -> Reconciled:
         """Compare every copy with the stock, and repair what differs."""

@@ -42,7 +42,7 @@ def find_window(chosen: Settings, now: datetime) -> str:
 
 def reconcile(chosen: Settings, instance: dg.DagsterInstance, key: str | None = None) -> dg.ExecuteInProcessResult:
     job = build_defs(chosen).resolve_job_def(assets.JOB)
-    partition = key or find_window(chosen, datetime.now(UTC) - timedelta(hours=1))
+    partition = key or find_window(chosen, datetime.now(UTC) - timedelta(hours=2))
     return job.execute_in_process(run_config=QUIET, instance=instance, partition_key=partition, raise_on_error=False)
 
 
@@ -161,3 +161,23 @@ def test_the_snapshots_of_fill_rates_are_those_of_the_dcs(chosen: Settings, inst
     specs = {spec.key: spec for spec in build_defs(fed).resolve_all_asset_specs()}
     assert [dep.asset_key for dep in specs[assets.FED].deps] == [assets.RECONCILIATION]
     assert specs[assets.FED].kinds == {"sqlite", "polars"}
+
+
+def test_how_changes_go_is_summarized_once_and_alarms_are_sent(chosen: Settings, instance: dg.DagsterInstance) -> None:
+    # Five minutes ago, and no worker has read it.
+    count_stock(chosen, "DC01", "4711", 15)
+    systems = make_systems(chosen)
+    resources = {name: systems[name] for name in ("stock_network", "outbox")}
+    result = assets.inventory_summary(dg.build_sensor_context(instance), **resources)
+    assert isinstance(result, dg.SensorResult)
+    (event,) = result.asset_events
+    assert isinstance(event, dg.AssetMaterialization)
+    assert {name: value.value for name, value in event.metadata.items()} == {
+        "not read of the stream": 1,
+        "dead letters": 0,
+    }
+    assert list_sent(chosen) == ["inventory: stream_age"]
+    again = assets.inventory_summary(dg.build_sensor_context(instance, cursor=result.cursor), **resources)
+    assert isinstance(again, dg.SensorResult)
+    assert again.skip_reason
+    assert list_sent(chosen) == ["inventory: stream_age"]

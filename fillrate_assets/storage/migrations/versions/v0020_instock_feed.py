@@ -1,4 +1,4 @@
-"""Inventory: the feed of instock snapshots."""
+"""Inventory: the feed of instock snapshots, and how changes go to the DCs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,7 @@ _TABLE = "feed_instock_snapshots"
 
 
 def upgrade() -> None:
-    """Create the table."""
+    """Create the tables."""
     op.create_table(
         _TABLE,
         sa.Column("dc", make_text_type(200), nullable=False),
@@ -27,8 +27,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("dc", "snapshot_date", "item"),
     )
     op.create_index(f"{_TABLE}_by_day", _TABLE, ["snapshot_date", "dc"], unique=False)
+    op.create_table(
+        "sync_minutes",
+        sa.Column("minute", UtcDateTime(), nullable=False),
+        sa.Column("replica", make_text_type(128), nullable=False),
+        sa.Column("worker", make_text_type(128), nullable=False),
+        sa.Column("applied", sa.BigInteger(), nullable=False),
+        sa.Column("requests", sa.BigInteger(), nullable=False),
+        sa.Column("failed", sa.BigInteger(), nullable=False),
+        sa.Column("latency_ms", sa.BigInteger(), nullable=False),
+        sa.Column("longest_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("minute", "replica", "worker"),
+    )
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop them."""
+    op.drop_table("sync_minutes")
     op.drop_table(_TABLE)

@@ -1,0 +1,77 @@
+"""Alarms of the sync: what people must hear of how changes go to the DCs.
+
+How it is counted belongs to `sync_metrics`, whom it reaches to `defs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+LIMIT_SECONDS = 5
+"""Of the mean latency."""
+
+LIMIT_SHARE = 0.01
+"""Of requests and changes that fail."""
+
+LIMIT_UNREAD = timedelta(minutes=1)
+"""Age of the oldest change that was not read of the stream."""
+
+
+@dataclass(frozen=True)
+class ReplicaSync:
+    """How changes went to one DC, lately."""
+
+    name: str
+    applied: int
+    requests: int
+    failed: int
+    latency: timedelta | None
+    """Mean, from a change at the source to its copy; None where nothing was applied."""
+
+    longest: timedelta
+
+
+@dataclass(frozen=True)
+class SyncStatus:
+    """How changes go to the DCs."""
+
+    replicas: tuple[ReplicaSync, ...]
+    """Those that were sent something, lately."""
+
+    unread: int
+    """Changes that were not read of the stream."""
+
+    unread_since: datetime | None
+    dead_letters: int
+
+
+def find_alarms(status: SyncStatus, *, now: datetime) -> dict[str, str]:
+    """Find what people must hear of, by name: `sync_latency`, `sync_errors`, `stream_age`, `dead_letters`."""
+    return dict(_find_alarms(status, now))
+
+
+def _find_alarms(status: SyncStatus, now: datetime) -> Iterator[tuple[str, str]]:
+    limit = timedelta(seconds=LIMIT_SECONDS)
+    if late := [each for each in status.replicas if each.latency is not None and each.latency > limit]:
+        named = "; ".join(
+            f"{each.name}: {each.latency.total_seconds():,.1f} s, the longest {each.longest.total_seconds():,.1f} s"
+            for each in late
+            if each.latency is not None
+        )
+        yield "sync_latency", f"changes take more than {LIMIT_SECONDS} s to their copies: {named}"
+    failing = [each for each in status.replicas if each.failed > LIMIT_SHARE * (each.requests + each.applied)]
+    if failing:
+        named = "; ".join(f"{each.name}: {each.failed:,} of {each.requests:,} requests" for each in failing)
+        yield "sync_errors", f"more than {LIMIT_SHARE:.0%} of what is sent fails: {named}"
+    if status.unread_since is not None and now - status.unread_since > LIMIT_UNREAD:
+        minutes = (now - status.unread_since) / timedelta(minutes=1)
+        found = f"{status.unread:,} changes were not read of the stream, the oldest for {minutes:,.0f} min"
+        yield "stream_age", f"{found}: see that `fillrate inventory worker` runs"
+    if status.dead_letters:
+        changes = "batch of changes was" if status.dead_letters == 1 else "batches of changes were"
+        yield (
+            "dead_letters",
+            f"{status.dead_letters:,} {changes} given up: `fillrate fulfillment dead-letters` lists them",
+        )
