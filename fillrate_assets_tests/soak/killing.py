@@ -16,6 +16,7 @@ from fillrate_assets.core.errors import SourceUnavailable
 from fillrate_assets.messaging.dbos_queue import DbosQueue
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.fixtures import forked
+from fillrate_assets_tests.fixtures.patience import wait_until
 from fillrate_assets_tests.fixtures.postgres import Postgres
 from fillrate_assets_tests.soak.processes import (
     CLIENTS,
@@ -68,7 +69,7 @@ class Soak:
                 process.join(_JOIN_SECONDS)
 
     def kill(self, kills: int, seconds: float, *, pause: float) -> None:
-        """Kill so often, or until the time is up.
+        """Kill so often, or until the time is up, once events come in.
 
         Args:
             kills: how many.
@@ -76,6 +77,7 @@ class Soak:
             pause: seconds between two of them, in the mean.
 
         """
+        wait_until(self.place.read_acknowledged)
         drawn, give_up = random.Random(self.seed), time.monotonic() + seconds  # noqa: S311 - a simulation
         weights = {kind: weight for kind, weight in _WEIGHTS.items() if kind != "server" or self.server is not None}
         while sum(self.killed.values()) < kills and time.monotonic() < give_up:
