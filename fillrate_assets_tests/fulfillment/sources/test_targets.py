@@ -93,14 +93,14 @@ def test_what_may_pass_is_retried_and_the_rest_is_not(
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
-    [("silent", "within 0.2 s"), ("drip", "within 0.2 s"), ("cut", "reached"), ("reset", "reached")],
+    ("fault", "seconds", "said"),
+    [("silent", 0.2, "within 0.2 s"), ("drip", 0.2, "within 0.2 s"), ("cut", 10, "reached"), ("reset", 10, "reached")],
 )
 def test_a_target_that_does_not_answer_is_retried_and_its_url_not_shown(
-    receiver: Receiver, path: str, fault: Fault, said: str
+    receiver: Receiver, path: str, fault: Fault, seconds: float, said: str
 ) -> None:
     with pytest.raises(SourceUnavailable, match=said) as raised:
-        request(receiver, f"{path}-hunter2", Answer(fault=fault), 0.2)
+        request(receiver, f"{path}-hunter2", Answer(fault=fault), seconds)
     assert "hunter2" not in str(raised.value)
     assert raised.value.__cause__ is None
 
