@@ -76,7 +76,7 @@ class Reconciler:
         for name, found in copies.items():
             self.snapshots.write(name, found, at=now)
         previous = self.store.read_latest(now)
-        compared = rules.compare_replicas(counts, pl.concat([_NONE, *copies.values()]), [*copies], previous, at=now)
+        compared = rules.compare_replicas(counts, _concat(copies), [*copies], previous, at=now)
         doubts = rules.check_source(counts, sums, at=now)
         findings = pl.concat([compared.filter(pl.col("finding") != "MATCH"), doubts])
         summary = _summarize(compared, self.replicas, failures, now)
@@ -126,7 +126,8 @@ class Reconciler:
             yield [count for count in found if count is not None]
 
 
-_NONE: Final = schema.REPLICAS.make_empty().collect()
+def _concat(copies: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat([schema.REPLICAS.make_empty().collect(), *copies.values()])
 
 
 def _summarize(
