@@ -94,8 +94,8 @@ def declare_source_table(
         for column in contract.source_columns
         if column.name not in absent
     ]
-    # A loader made the embedded ones that have no name of their own.
-    loaded = "problem" if judged and find_embedded_file(url) is not None and theirs.name is None else ""
+    # Embedded ones were made by a loader, which has judged their rows.
+    loaded = "problem" if judged and find_embedded_file(url) is not None else ""
     if problem := theirs.columns.get("problem", loaded):
         columns.append(sa.Column(problem, sa.String(1000), key="problem", info={"may_be_empty": True}))
     return sa.Table(theirs.name or name, sa.MetaData(schema=theirs.schema_name), *columns)

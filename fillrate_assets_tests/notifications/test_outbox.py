@@ -133,7 +133,7 @@ def test_a_crash_after_a_message_is_published_repeats_that_one_and_loses_none(ur
         if len(commits) == 6:  # of each message: the read, the lease, the mark
             raise KeyboardInterrupt
 
-    engine = sql.get_engine(url, schema=None)
+    engine = outbox.database.engine
     sa.event.listen(engine, "commit", crash)
     try:
         with pytest.raises(KeyboardInterrupt):

@@ -55,4 +55,6 @@ def test_a_connection_that_was_idle_and_whose_server_has_gone_is_replaced(
         for _ in range(2):
             with held.begin() as connection:
                 assert connection.execute(sa.text("SELECT 1")).scalar_one() == 1
-            postgres.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'idle %'")
+            postgres.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE starts_with(datname, 'idle ')"
+            )
