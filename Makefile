@@ -17,7 +17,7 @@ MAKEFLAGS += --jobs=2
 unexport PYTHONDONTWRITEBYTECODE
 
 # Four processes on two cores: many tests wait for other processes. Polars needs no threads beside them.
-PYTEST := POLARS_MAX_THREADS=1 $(BIN)/pytest -n 4 --dist worksteal
+PYTEST := POLARS_MAX_THREADS=1 $(BIN)/pytest -n 6 --dist worksteal
 
 # COVERAGE=1, as CI has it, also measures which branches are taken, and fails below the floor of pyproject.toml.
 ifdef COVERAGE
