@@ -16,8 +16,10 @@ MAKEFLAGS += --jobs=2
 # Where it is set, each process that a test starts compiles the package again.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Four processes on two cores: many tests wait for other processes. Polars needs no threads beside them.
-PYTEST := POLARS_MAX_THREADS=1 $(BIN)/pytest -n 6 --dist worksteal
+# Four processes on two cores: many tests wait for other processes. Polars needs no threads beside them, and memory that
+# is freed stays with its process: to give it back and fetch it again costs a twentieth.
+MALLOC := MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=1000000000 MALLOC_MMAP_THRESHOLD_=1000000000
+PYTEST := POLARS_MAX_THREADS=1 $(MALLOC) $(BIN)/pytest -n 4 --dist worksteal
 
 # COVERAGE=1, as CI has it, also measures which branches are taken, and fails below the floor of pyproject.toml.
 ifdef COVERAGE

@@ -12,7 +12,7 @@ from fillrate_assets_tests.soak.findings import Findings, inspect
 from fillrate_assets_tests.soak.killing import Soak, find_port
 from fillrate_assets_tests.soak.processes import Place
 
-KILLS = 10
+KILLS = 4
 
 
 def run(soak: Soak) -> Findings:
@@ -27,18 +27,11 @@ def run(soak: Soak) -> Findings:
 
 
 @pytest.mark.slow
-def test_nothing_is_lost_or_doubled_when_processes_on_files_are_killed(tmp_path: Path) -> None:
-    records, jobs = (f"sqlite:///{tmp_path}/{name}.db" for name in ("records", "jobs"))
-    found = run(Soak(Place(tmp_path, records, jobs, find_port(), 4 * PATIENCE_SECONDS, orders=1), seed=3))
-    assert not any(found.wrong.values()), found
-
-
-@pytest.mark.slow
-def test_nothing_is_lost_or_doubled_when_the_server_of_the_databases_is_killed_too(tmp_path: Path) -> None:
+def test_nothing_is_lost_or_doubled_when_processes_and_the_server_of_their_databases_are_killed(tmp_path: Path) -> None:
     with run_postgres({"fsync": "off", "max_connections": "200"}) as server:
         records, jobs = map(server.create_database, ("records", "jobs"))
         place = Place(tmp_path, records, jobs, find_port(), 4 * PATIENCE_SECONDS, orders=1)
-        soak = Soak(place, server, seed=4)
+        soak = Soak(place, server, seed=9)
         found = run(soak)
     assert soak.killed["server"] > 0
     assert not any(found.wrong.values()), found
