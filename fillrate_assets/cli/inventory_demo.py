@@ -16,6 +16,7 @@ import polars as pl
 
 from fillrate_assets.cli import fulfillment_systems, inventory_systems
 from fillrate_assets.cli.tour import Findings
+from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.text_table import format_table
 from fillrate_assets.inventory.reconcile import Reconciled, Reconciler
 from fillrate_assets.inventory.rules.reconciliation import GRACE
@@ -218,7 +219,7 @@ def describe(result: PeakResult) -> Iterator[str]:
     runs = []
     for number, each in enumerate(result.reconciliations, start=1):
         found = each.findings.group_by("finding").len().sort("finding").rows()
-        accuracy = "" if each.accuracy is None else f"{each.accuracy:.2%}"
+        accuracy = format_percent(each.accuracy, 2)
         listed = ", ".join(f"{name} {count}" for name, count in found) or "nothing"
         runs.append([str(number), accuracy, listed, str(each.repaired)])
     yield from format_table(["run", "accuracy", "found", "repaired"], runs, numbers=["run", "accuracy", "repaired"])
@@ -233,7 +234,7 @@ def find(result: PeakResult) -> Findings:
     seconds = pl.Series([each for replica in result.replicas.values() for each in replica.seconds], dtype=pl.Float64)
     ordered = f"{sum(result.orders.values()):,} orders reserved hot items, several at a time: {short:,} were short"
     sent = f"{result.changes:,} changes went to {len(DCS)} DCs, one of which was gone for a third of the time"
-    before, after = (f"{each.accuracy or 0:.2%}" for each in (first, last))
+    before, after = (format_percent(each.accuracy, 2) for each in (first, last))
     sentences = [
         f"{ordered}, oversold: {result.oversold}.",
         f"{sent}; p99 from a change to its copy: {seconds.quantile(0.99) or 0:.2f} s.",

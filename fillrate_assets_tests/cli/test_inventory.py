@@ -46,7 +46,7 @@ def test_an_hour_of_peak_oversells_nothing_and_ends_equal(run: Run, tmp_path: Pa
     assert "Oversold: 0." in shown
     assert "AHEAD 1, ORPHAN 1" in shown
     assert "Dead letters: 0; jobs left: 0." in shown
-    assert "100.00% after the reconciliations" in json.loads(found.read_text())["sentences"][2]
+    assert "100.00 % after the reconciliations" in json.loads(found.read_text())["sentences"][2]
 
 
 def test_a_count_is_set_shown_reconciled_and_explained(run: Run) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.text_table import format_table
 from fillrate_assets.inventory.change_stream import STOCK_CHANGES, from_row
 from fillrate_assets.inventory.reconcile import Reconciled
@@ -151,7 +152,7 @@ def describe_reconciliation(done: Reconciled) -> Iterator[str]:
             f"{row['compared']:,}",
             f"{row['matching']:,}",
             f"{row['recent']:,}",
-            f"{row['matching'] / row['compared']:.2%}" if row["compared"] else "",
+            format_percent(row["matching"] / row["compared"] if row["compared"] else None, 2),
             done.failures.get(row["replica"], ""),
         ]
         for row in done.summary.rows(named=True)

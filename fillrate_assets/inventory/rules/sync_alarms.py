@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from fillrate_assets.core.decimals import format_percent
+
 LIMIT_SECONDS = 5
 """Of the mean latency."""
 
@@ -64,7 +66,7 @@ def _find_alarms(status: SyncStatus, now: datetime) -> Iterator[tuple[str, str]]
     failing = [each for each in status.replicas if each.failed > LIMIT_SHARE * (each.requests + each.applied)]
     if failing:
         named = "; ".join(f"{each.name}: {each.failed:,} of {each.requests:,} requests" for each in failing)
-        yield "sync_errors", f"more than {LIMIT_SHARE:.0%} of what is sent fails: {named}"
+        yield "sync_errors", f"more than {format_percent(LIMIT_SHARE, 0)} of what is sent fails: {named}"
     if status.unread_since is not None and now - status.unread_since > LIMIT_UNREAD:
         minutes = (now - status.unread_since) / timedelta(minutes=1)
         found = f"{status.unread:,} changes were not read of the stream, the oldest for {minutes:,.0f} min"

@@ -45,13 +45,13 @@ def make_replica(**changed: Any) -> ReplicaSync:  # noqa: ANN401 - fields of one
             (make_replica(failed=12),),
             None,
             0,
-            {"sync_errors": "more than 1% of what is sent fails: DC01: 12 of 100 requests"},
+            {"sync_errors": "more than 1 % of what is sent fails: DC01: 12 of 100 requests"},
         ),
         (
             (make_replica(applied=0, requests=3, failed=3, latency=None),),
             None,
             0,
-            {"sync_errors": "more than 1% of what is sent fails: DC01: 3 of 3 requests"},
+            {"sync_errors": "more than 1 % of what is sent fails: DC01: 3 of 3 requests"},
         ),
         (
             (),
