@@ -6,8 +6,9 @@ there: `definitions` adds what follows from them, once for each home. What is fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Any
 
 import dagster as dg
 
@@ -82,6 +83,29 @@ def declare_health_asset(
     """
     why = "Nothing materializes it: Dagster shows a check's result until the next materialization of its asset."
     return dg.AssetSpec(dg.AssetKey(key), deps=deps, group_name="health", owners=owners, description=f"{what} {why}")
+
+
+def declare_external_asset(
+    key: list[str],
+    description: str,
+    *,
+    columns: Mapping[str, Any],
+    deps: Sequence[dg.AssetSpec] = (),
+    owners: list[str],
+) -> dg.AssetSpec:
+    """Declare an asset that processes outside Dagster write; its group is its area.
+
+    Args:
+        key: its key, the area first.
+        description: what it is, and what writes it.
+        columns: metadata of its columns, and what else is shown.
+        deps: the assets that it is made of.
+        owners: of the area.
+
+    """
+    return dg.AssetSpec(
+        dg.AssetKey(key), deps=deps, description=description, metadata=columns, group_name=key[0], owners=owners
+    )
 
 
 def name_step(step_key: str) -> str:

@@ -16,6 +16,7 @@ from fillrate_assets.fulfillment.report.lifecycle_picture import embed_picture
 from fillrate_assets.fulfillment.rules.alarms import EVENTS, PipelineStatus, find_alarms, name_runbook
 from fillrate_assets.fulfillment.rules.lifecycles import LIFECYCLES
 from fillrate_assets.notifications.platform_outbox import Outbox
+from fillrate_assets.orchestration.asset_options import declare_external_asset
 from fillrate_assets.orchestration.ui_metadata import make_column_metadata
 
 AREA: Final = "fulfillment"
@@ -26,43 +27,38 @@ _DRAWINGS: Final = {
     f"lifecycle of an {name}": dg.MetadataValue.md(embed_picture(machine)) for name, machine in LIFECYCLES.items()
 }
 
-ACCEPTED_EVENTS: Final = dg.AssetSpec(
+ACCEPTED_EVENTS: Final = declare_external_asset(
     [AREA, "accepted_events"],
-    description="Events that were accepted and enqueued. The intake writes them.",
-    metadata=make_column_metadata(schema.ACCEPTED_EVENTS),
-    group_name=AREA,
+    "Events that were accepted and enqueued. The intake writes them.",
+    columns=make_column_metadata(schema.ACCEPTED_EVENTS),
     owners=OWNERS,
 )
-TRANSITIONS: Final = dg.AssetSpec(
+TRANSITIONS: Final = declare_external_asset(
     [AREA, "transitions"],
+    "The log: what each event did to its order. Workers write it.",
+    columns={**make_column_metadata(schema.TRANSITIONS), **_DRAWINGS},
     deps=[ACCEPTED_EVENTS],
-    description="The log: what each event did to its order. Workers write it.",
-    metadata={**make_column_metadata(schema.TRANSITIONS), **_DRAWINGS},
-    group_name=AREA,
     owners=OWNERS,
 )
-EFFECTS: Final = dg.AssetSpec(
+EFFECTS: Final = declare_external_asset(
     [AREA, "effects"],
+    "What transitions request of other systems, and what became of it. Workers write it.",
+    columns=make_column_metadata(schema.EFFECTS),
     deps=[TRANSITIONS],
-    description="What transitions request of other systems, and what became of it. Workers write it.",
-    metadata=make_column_metadata(schema.EFFECTS),
-    group_name=AREA,
     owners=OWNERS,
 )
-ORDER_LINES: Final = dg.AssetSpec(
+ORDER_LINES: Final = declare_external_asset(
     [AREA, "order_lines"],
+    "The feed: every version of the lines of orders, for fill rates. Workers write it.",
+    columns=make_column_metadata(schema.FEED_ORDER_LINES),
     deps=[TRANSITIONS],
-    description="The feed: every version of the lines of orders, for fill rates. Workers write it.",
-    metadata=make_column_metadata(schema.FEED_ORDER_LINES),
-    group_name=AREA,
     owners=OWNERS,
 )
-SHIPMENT_LINES: Final = dg.AssetSpec(
+SHIPMENT_LINES: Final = declare_external_asset(
     [AREA, "shipment_lines"],
+    "The feed: every version of the lines of shipments, for fill rates. Workers write it.",
+    columns=make_column_metadata(schema.FEED_SHIPMENT_LINES),
     deps=[TRANSITIONS],
-    description="The feed: every version of the lines of shipments, for fill rates. Workers write it.",
-    metadata=make_column_metadata(schema.FEED_SHIPMENT_LINES),
-    group_name=AREA,
     owners=OWNERS,
 )
 FEED: Final = {

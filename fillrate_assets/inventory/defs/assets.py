@@ -14,7 +14,7 @@ from fillrate_assets.inventory.reconcile import Reconciled
 from fillrate_assets.inventory.rules.reconciliation import measure_accuracy
 from fillrate_assets.inventory.rules.sync_alarms import SyncStatus, find_alarms
 from fillrate_assets.notifications.platform_outbox import Outbox
-from fillrate_assets.orchestration.asset_options import declare_health_asset
+from fillrate_assets.orchestration.asset_options import declare_external_asset, declare_health_asset
 from fillrate_assets.orchestration.ui_metadata import make_column_metadata, make_table
 
 AREA: Final = "inventory"
@@ -32,27 +32,24 @@ _WINDOW: Final = timedelta(minutes=5)
 _MAX_AGE: Final = timedelta(hours=2.5)
 _LISTED: Final = 50
 
-STOCK: Final = dg.AssetSpec(
+STOCK: Final = declare_external_asset(
     [AREA, "stock"],
-    description="What every DC has of every item, and what of it orders have reserved. Orders and counts write it.",
-    metadata=make_column_metadata(schema.STOCK),
-    group_name=AREA,
+    "What every DC has of every item, and what of it orders have reserved. Orders and counts write it.",
+    columns=make_column_metadata(schema.STOCK),
     owners=OWNERS,
 )
-CHANGES: Final = dg.AssetSpec(
+CHANGES: Final = declare_external_asset(
     [AREA, "stock_changes"],
+    "The stream and the ledger: each version of each count, written with it.",
+    columns=make_column_metadata(schema.STOCK_CHANGES),
     deps=[STOCK],
-    description="The stream and the ledger: each version of each count, written with it.",
-    metadata=make_column_metadata(schema.STOCK_CHANGES),
-    group_name=AREA,
     owners=OWNERS,
 )
-COPIES: Final = dg.AssetSpec(
+COPIES: Final = declare_external_asset(
     [AREA, "copies"],
+    "What every DC knows of the stock of all. `fillrate inventory worker` sends it.",
+    columns=make_column_metadata(schema.REPLICAS),
     deps=[CHANGES],
-    description="What every DC knows of the stock of all. `fillrate inventory worker` sends it.",
-    metadata=make_column_metadata(schema.REPLICAS),
-    group_name=AREA,
     owners=OWNERS,
 )
 EXTERNAL: Final = (STOCK, CHANGES, COPIES)
