@@ -79,11 +79,12 @@ def set_count(dc: str, item: str, cases: Decimal, by: str) -> None:
       fillrate inventory set DC01 4711 15 --by "cycle count"
     """
     from fillrate_assets import settings
-    from fillrate_assets.cli import fulfillment_systems
-    from fillrate_assets.cli.inventory_demo import count_stock
+    from fillrate_assets.cli import fulfillment_systems, inventory_systems
     from fillrate_assets.inventory.stock_store import StockStore
 
-    changed = count_stock(StockStore(fulfillment_systems.open_database(settings.load())), dc, item, cases, by)
+    changed = inventory_systems.count_stock(
+        StockStore(fulfillment_systems.open_database(settings.load())), dc, item, cases, by
+    )
     click.echo("unchanged" if changed is None else f"{item} of {dc}: {changed.on_hand:f}, seq {changed.seq}")
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import partial
 from typing import Final
 
 import polars as pl
@@ -20,7 +19,7 @@ from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.text_table import format_table
 from fillrate_assets.inventory.reconcile import Reconciled, Reconciler
 from fillrate_assets.inventory.rules.reconciliation import GRACE
-from fillrate_assets.inventory.rules.replication import Cause, StockCount, take_stock
+from fillrate_assets.inventory.rules.replication import Cause, StockCount
 from fillrate_assets.inventory.sources import replica_factory
 from fillrate_assets.inventory.sources.replicas import LocalReplica
 from fillrate_assets.inventory.stock_ledger import StockLedger
@@ -70,9 +69,7 @@ class PeakResult:
         return not (self.oversold or self.left or self.dead_letters or last.repaired) and last.accuracy == 1
 
 
-def run_peak(
-    settings: Settings, orders: int, items: int, seed: int, progress: Callable[[str], None] = lambda _text: None
-) -> PeakResult:
+def run_peak(settings: Settings, orders: int, items: int, seed: int) -> PeakResult:
     """Run an hour of peak: 10:00 to 11:00 of a day, as fast as it goes.
 
     Args:
@@ -80,7 +77,6 @@ def run_peak(
         orders: how many reserve.
         items: how many each DC stocks.
         seed: of what is ordered, and of the faults of the DCs.
-        progress: gets a line now and then.
 
     """
     stored = fulfillment_systems.open_database(settings)
@@ -95,20 +91,18 @@ def run_peak(
             for dc in DCS
         }
         names = [f"{number:05d}" for number in range(1, items + 1)]
-        progress("Counting the stock")
         for dc in DCS:
             for name in names:
-                count_stock(stock, dc, name, _STOCK, "count of the morning")
+                inventory_systems.count_stock(stock, dc, name, _STOCK, "count of the morning")
         sync = inventory_systems.Sync(settings, database, queue, replicas, "inventory-demo", _PROBE_SECONDS)
         with sync.run():
-            answers = _order(StockLedger(stock), replicas[_DOWN], orders, names, seed, progress)
-            while left := queue.count_unfinished() or _is_behind(stock, replicas):
-                progress(f"{int(left)} batches are on their way")
+            answers = _order(StockLedger(stock), replicas[_DOWN], orders, names, seed)
+            while queue.count_unfinished() or _is_behind(stock, replicas):
                 time.sleep(0.1)
             seconds = time.perf_counter() - begun
             _spoil(replicas, stock)
             reconciler = inventory_systems.make_reconciler(database, replicas)
-            passes = [*_reconcile(reconciler, stock, replicas, progress)]
+            passes = [*_reconcile(reconciler, stock, replicas)]
         counts = stock.read_counts()
         oversold = counts.filter(pl.col("reserved_cases") > pl.col("on_hand_cases")).height
         return PeakResult(
@@ -123,17 +117,7 @@ def run_peak(
         )
 
 
-def count_stock(stock: StockStore, dc: str, item: str, on_hand: Decimal | int, origin: str) -> StockCount | None:
-    """Count an item; None where that changes nothing."""
-    now = replica_factory.get_utc_now()
-    cause = Cause(origin, f"{origin}:{now.isoformat(timespec='milliseconds')}")
-    decide = partial(take_stock, key=(dc, item), on_hand=Decimal(on_hand), deleted=False, cause=cause, now=now)
-    return stock.change(dc, item, decide)
-
-
-def _order(
-    ledger: StockLedger, down: FaultyReplica, orders: int, items: list[str], seed: int, progress: Callable[[str], None]
-) -> dict[str, int]:
+def _order(ledger: StockLedger, down: FaultyReplica, orders: int, items: list[str], seed: int) -> dict[str, int]:
     """Let customers order, several at a time; one DC is gone for the middle third."""
     drawn, run = random.Random(seed), datetime.now(UTC).strftime("%H%M%S")  # noqa: S311 - a simulation
     answers: dict[str, int] = {}
@@ -158,7 +142,6 @@ def _order(
                 wanted.append((number, drawn.choice(DCS), lines))
             for answer in pool.map(lambda each: reserve(*each), wanted):
                 answers[answer] = answers.get(answer, 0) + 1
-            progress(f"{min(start + _WRITERS * 10, orders):,} of {orders:,} orders")
     down.fail(is_down=False)
     return answers
 
@@ -185,12 +168,9 @@ def _spoil(replicas: dict[str, FaultyReplica], stock: StockStore) -> None:
     replicas["DC02"].replica.apply(wrong)
 
 
-def _reconcile(
-    reconciler: Reconciler, stock: StockStore, replicas: dict[str, FaultyReplica], progress: Callable[[str], None]
-) -> Iterator[Reconciled]:
+def _reconcile(reconciler: Reconciler, stock: StockStore, replicas: dict[str, FaultyReplica]) -> Iterator[Reconciled]:
     """Reconcile as often as it takes, as if it were every two hours."""
     for number in range(_PASSES):
-        progress(f"Reconciling for the {number + 1}. time")
         yield reconciler.run(now=replica_factory.get_utc_now() + GRACE + timedelta(hours=2 * number, seconds=1))
         while _is_behind(stock, replicas):
             time.sleep(0.05)

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
 from importlib.metadata import version
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
@@ -19,7 +21,7 @@ from fillrate_assets.inventory.change_stream import StockStream
 from fillrate_assets.inventory.fan_out import REFUSED_QUEUE, FanOut, ReplicaWorker, build_queues
 from fillrate_assets.inventory.reconcile import Reconciler
 from fillrate_assets.inventory.reconciliation_store import ReconciliationStore
-from fillrate_assets.inventory.rules.replication import StockCount
+from fillrate_assets.inventory.rules.replication import Cause, StockCount, take_stock
 from fillrate_assets.inventory.sources.replica_factory import get_utc_now
 from fillrate_assets.inventory.sources.replicas import Replica
 from fillrate_assets.inventory.stock_store import StockStore
@@ -35,6 +37,14 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("fillrate.inventory")
 MIN_TOKEN: Final = 32
 _STORED_SECONDS: Final = 5
+
+
+def count_stock(stock: StockStore, dc: str, item: str, on_hand: Decimal | int, origin: str) -> StockCount | None:
+    """Count an item; None where that changes nothing."""
+    now = get_utc_now()
+    cause = Cause(origin, f"{origin}:{now.isoformat(timespec='milliseconds')}")
+    decide = partial(take_stock, key=(dc, item), on_hand=Decimal(on_hand), deleted=False, cause=cause, now=now)
+    return stock.change(dc, item, decide)
 
 
 def require_token(settings: Settings) -> str:

@@ -11,7 +11,6 @@ import pytest
 
 from fillrate_assets import settings
 from fillrate_assets.cli import fulfillment_systems, inventory_systems, main
-from fillrate_assets.cli.inventory_demo import count_stock
 from fillrate_assets.cli.tour import SMALL
 from fillrate_assets.inventory.sources import replica_factory
 from fillrate_assets.inventory.stock_store import StockStore
@@ -69,7 +68,7 @@ def test_a_count_is_set_shown_reconciled_and_explained(run: Run) -> None:
 
 def test_a_copy_is_repaired_and_its_repair_explained(run: Run, chosen: Settings) -> None:
     stock = StockStore(fulfillment_systems.open_database(chosen))
-    counted = count_stock(stock, "DC01", "4711", 15, "cycle count")
+    counted = inventory_systems.count_stock(stock, "DC01", "4711", 15, "cycle count")
     assert counted is not None
     # As if it had been counted before: what has just changed is left alone.
     replicas = replica_factory.make_replicas(chosen, stock)
