@@ -46,11 +46,13 @@ class IdsFormatter(logging.Formatter):
         ids: Mapping[str, str] = getattr(record, "ids", {})
         if self._form == "text":
             return " ".join([super().format(record), *(f"{name}={value}" for name, value in ids.items())])
+        # As every formatter does: other handlers read it.
+        record.message = record.getMessage()
         line: dict[str, str] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": record.message,
             **ids,
         }
         if record.exc_info:

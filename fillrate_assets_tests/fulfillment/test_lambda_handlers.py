@@ -34,6 +34,7 @@ from fillrate_assets.messaging.lambda_batches import BatchMetrics
 from fillrate_assets.messaging.sqs_queues import SqsQueues
 from fillrate_assets_tests.factories.fulfillment_events import LINES, make_event
 from fillrate_assets_tests.fixtures.cloud import Cloud
+from fillrate_assets_tests.fixtures.log_handlers import install_handlers
 from fillrate_assets_tests.fixtures.patience import wait_until
 
 ANSWERS = {
@@ -277,12 +278,13 @@ def test_effects_that_the_stream_lost_are_found_by_the_schedule(
         monkeypatch.setenv(f"FILLRATE_FULFILLMENT_AWS__{name}", value)
     lambda_functions._build_handlers.cache_clear()  # noqa: SLF001 - a function's process has one environment
     try:
-        assert lambda_functions.request_left_effects({}, None) == 1
-        printed = json.loads(capsys.readouterr().out)
-        waited = (datetime.now(UTC) - clock).total_seconds()
-        assert waited - 600 < printed["OldestEffect"][0] <= waited
-        poller = deployment.make_poller(handle=make_handler(lambda_functions.dispatch_effects))
-        poller.poll()
+        with install_handlers():
+            assert lambda_functions.request_left_effects({}, None) == 1
+            printed = json.loads(capsys.readouterr().out)
+            waited = (datetime.now(UTC) - clock).total_seconds()
+            assert waited - 600 < printed["OldestEffect"][0] <= waited
+            poller = deployment.make_poller(handle=make_handler(lambda_functions.dispatch_effects))
+            poller.poll()
     finally:
         lambda_functions._build_handlers.cache_clear()  # noqa: SLF001 - as above
     # The second is the same message to SQS: the effect's id deduplicates.

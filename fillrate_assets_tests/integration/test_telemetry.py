@@ -33,6 +33,7 @@ from fillrate_assets.settings import Settings
 from fillrate_assets.web.events.app import build_app
 from fillrate_assets.web.events.authentication import make_senders
 from fillrate_assets_tests.factories.fulfillment_events import AT, LINES
+from fillrate_assets_tests.fixtures.log_handlers import install_handlers
 from fillrate_assets_tests.fixtures.patience import wait_until
 from fillrate_assets_tests.fixtures.receiver import Answer, Receiver, start_receiver
 
@@ -205,16 +206,10 @@ def test_a_line_carries_its_ids(form: log_context.LogFormat, expected: str) -> N
 
 
 def test_the_handlers_of_a_runtime_write_json_with_ids() -> None:
-    root, stream = logging.getLogger(), io.StringIO()
-    before, level = root.handlers, logging.getLogger("fillrate").level
-    root.handlers = [logging.StreamHandler(stream)]
-    try:
+    with install_handlers() as stream:
         log_context.adopt_handlers("INFO")
         with log_context.bind({"effect_id": "O1:1:validate_order"}):
             logging.getLogger("fillrate.x").info("done")
-    finally:
-        root.handlers = before
-        logging.getLogger("fillrate").setLevel(level)
     assert json.loads(stream.getvalue())["effect_id"] == "O1:1:validate_order"
 
 
