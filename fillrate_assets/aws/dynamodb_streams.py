@@ -1,13 +1,13 @@
-"""A poller of the stream of a table, as Lambda polls one: for a machine of one's own, and for tests.
+"""Streams of tables of DynamoDB: their shards, and records as AWS has them.
 
-It remembers how far it is while it runs; when it starts it begins with the oldest record. What it hands over is
-therefore idempotent.
+How they are read in batches, and what becomes of a record that fails, belongs to `messaging`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fillrate_assets.aws import client
@@ -15,64 +15,104 @@ from fillrate_assets.aws import client
 _SERVICE: Final = "dynamodbstreams"
 
 
-@dataclass
-class StreamPoller:
-    """A poller of all shards of a stream."""
+class TrimmedError(Exception):
+    """Records after a place are no longer there: DynamoDB stores them for a day."""
 
-    stream_arn: str
-    handle: Callable[[dict[str, Any]], Mapping[str, Any]]
-    """Takes `Records` and returns `batchItemFailures`."""
 
-    on_failure: Callable[[Mapping[str, Any]], None]
-    """Takes a record that failed too often, which then holds up none behind it."""
+class ExpiredError(Exception):
+    """An iterator was not used for a quarter of an hour."""
 
-    batch: int = 100
-    max_attempts: int = 5
-    _iterators: dict[str, str | None] = field(default_factory=dict)
-    _attempts: dict[str, int] = field(default_factory=dict)
 
-    def poll(self) -> int:
-        """Hand over what is new in each shard, once; return how many records were passed."""
-        with client.translate_errors(self.stream_arn):
-            description = self._client.describe_stream(StreamArn=self.stream_arn)["StreamDescription"]
-        return sum(self._poll_shard(shard["ShardId"]) for shard in description["Shards"])
+@dataclass(frozen=True)
+class StreamShard:
+    """A part of a stream."""
 
-    def _poll_shard(self, shard_id: str) -> int:
-        if shard_id not in self._iterators:
-            self._iterators[shard_id] = self._find(shard_id, ShardIteratorType="TRIM_HORIZON")
-        iterator = self._iterators[shard_id]
-        if iterator is None:
-            return 0
-        with client.translate_errors(self.stream_arn):
-            found = self._client.get_records(ShardIterator=iterator, Limit=self.batch)
-        records = found["Records"]
-        failed = self._hand_over(records) if records else None
-        if failed is None:
-            self._iterators[shard_id] = found.get("NextShardIterator")
-            return len(records)
-        number = records[failed]["dynamodb"]["SequenceNumber"]
-        self._attempts[number] = self._attempts.get(number, 0) + 1
-        given_up = self._attempts[number] >= self.max_attempts
-        if given_up:
-            self.on_failure(records[failed])
-            del self._attempts[number]
-        begin = "AFTER_SEQUENCE_NUMBER" if given_up else "AT_SEQUENCE_NUMBER"
-        self._iterators[shard_id] = self._find(shard_id, ShardIteratorType=begin, SequenceNumber=number)
-        return failed + given_up
+    shard_id: str
+    parent_id: str | None
+    first: str
+    """Sequence number that it begins with; empty where nothing was written yet."""
 
-    def _hand_over(self, records: list[dict[str, Any]]) -> int | None:
-        """Hand over records; return the place of the first that failed."""
-        failures = self.handle({"Records": records})["batchItemFailures"]
-        numbers = {each["itemIdentifier"] for each in failures}
-        places = (place for place, each in enumerate(records) if each["dynamodb"]["SequenceNumber"] in numbers)
-        return next(places, None)
 
-    def _find(self, shard_id: str, **position: str) -> str:
-        with client.translate_errors(self.stream_arn):
-            found = self._client.get_shard_iterator(StreamArn=self.stream_arn, ShardId=shard_id, **position)
-        iterator: str = found["ShardIterator"]
-        return iterator
+@dataclass(frozen=True)
+class Page:
+    """Records, and what reads those after them."""
 
-    @property
-    def _client(self) -> Any:  # noqa: ANN401 - boto3 makes its clients while it runs
-        return client.get_client(_SERVICE)
+    records: list[dict[str, Any]]
+    iterator: str | None
+    """None where the shard is closed and has no more."""
+
+
+def find_stream(table: str) -> str:
+    """Find the stream of a table; empty where it has none."""
+    with client.translate_errors(f"DynamoDB table {table}"):
+        described = client.get_client("dynamodb").describe_table(TableName=table)["Table"]
+    arn: str = described.get("LatestStreamArn", "")
+    return arn
+
+
+def list_shards(stream_arn: str) -> list[StreamShard]:
+    """List the shards of a stream, in the order in which AWS has them: parents first."""
+    found: list[StreamShard] = []
+    start: dict[str, str] = {}
+    with client.translate_errors(stream_arn):
+        while True:
+            described = _get_client().describe_stream(StreamArn=stream_arn, **start)["StreamDescription"]
+            found += [
+                StreamShard(
+                    each["ShardId"],
+                    each.get("ParentShardId"),
+                    each["SequenceNumberRange"].get("StartingSequenceNumber", ""),
+                )
+                for each in described["Shards"]
+            ]
+            if "LastEvaluatedShardId" not in described:
+                return found
+            start = {"ExclusiveStartShardId": described["LastEvaluatedShardId"]}
+
+
+def find_iterator(stream_arn: str, shard_id: str, after: str | None) -> str:
+    """Find what reads a shard after a sequence number, or from its oldest record.
+
+    Raises:
+        TrimmedError: the record of that number is no longer there.
+
+    """
+    place = {"ShardIteratorType": "TRIM_HORIZON"}
+    if after is not None:
+        place = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": after}
+    with client.translate_errors(stream_arn), _find_trimmed():
+        found = _get_client().get_shard_iterator(StreamArn=stream_arn, ShardId=shard_id, **place)
+    iterator: str = found["ShardIterator"]
+    return iterator
+
+
+def get_records(stream_arn: str, iterator: str, limit: int) -> Page:
+    """Get records; there may be more of them, even where it gets none.
+
+    Raises:
+        TrimmedError: the next of them are no longer there.
+        ExpiredError: the iterator is too old.
+
+    """
+    with client.translate_errors(stream_arn), _find_trimmed():
+        found = _get_client().get_records(ShardIterator=iterator, Limit=limit)
+    return Page(found["Records"], found.get("NextShardIterator"))
+
+
+@contextmanager
+def _find_trimmed() -> Iterator[None]:
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - a third of a second that only AWS users pay
+
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code == "TrimmedDataAccessException":
+            raise TrimmedError(str(error)) from error
+        if code == "ExpiredIteratorException":
+            raise ExpiredError(str(error)) from error
+        raise
+
+
+def _get_client() -> Any:  # noqa: ANN401 - boto3 makes its clients while it runs
+    return client.get_client(_SERVICE)

@@ -6,15 +6,14 @@ What a deployed function calls is in `lambda_functions`, which makes them of set
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from fillrate_assets.aws.dynamodb import DynamoTable
+from fillrate_assets.aws.dynamodb import DynamoTable, load
 from fillrate_assets.aws.s3 import S3Documents
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fulfillment.dynamo_log import EFFECT_PREFIX, DynamoEffects, DynamoLog, DynamoRegister
@@ -37,6 +36,8 @@ from fillrate_assets.messaging.lambda_batches import (
     StreamBatches,
 )
 from fillrate_assets.messaging.sqs_queues import SqsQueues
+from fillrate_assets.messaging.stream_consumer import Failures
+from fillrate_assets.messaging.streams import StreamRecord
 
 OLDEST_EFFECT: Final = "OldestEffect"
 """The metric of how long the oldest effect that is not done waits."""
@@ -148,13 +149,20 @@ class LambdaHandlers:
             raise SourceUnavailable(msg)
         return self.worker.request_effect(job)
 
-    def _dispatch(self, record: DynamoDBRecord) -> None:
-        stream = record.dynamodb
-        image = stream.new_image if stream else None
-        if record.raw_event["eventName"] != "INSERT" or not image or not image["sk"].startswith(EFFECT_PREFIX):
-            return
-        self.queues.enqueue([make_effect_job(Effect(image["effect_id"], image["kind"], image["function"]))])
-        self.metrics.count("Dispatched")
+    def _dispatch(self, records: Sequence[StreamRecord]) -> Failures:
+        jobs = [make_effect_job(effect) for record in records if (effect := _find_effect(record)) is not None]
+        self.queues.enqueue(jobs)
+        self.metrics.count("Dispatched", len(jobs))
+        return {}
+
+
+def _find_effect(record: StreamRecord) -> Effect | None:
+    """Find the effect that a record of the table's stream brings."""
+    image = record.body["dynamodb"].get("NewImage")
+    if record.body["eventName"] != "INSERT" or not image or not image["sk"]["S"].startswith(EFFECT_PREFIX):
+        return None
+    item = load(image)
+    return Effect(item["effect_id"], item["kind"], item["function"])
 
 
 def _load_document(record: SQSRecord) -> Job:

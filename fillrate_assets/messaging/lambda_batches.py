@@ -6,26 +6,23 @@ Powertools reports which failed. Its idempotency is not used: handlers are idemp
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
-from aws_lambda_powertools.utilities.batch import (
-    BatchProcessor,
-    EventType,
-    SqsFifoPartialProcessor,
-    process_partial_response,
-)
-from aws_lambda_powertools.utilities.data_classes.dynamo_db_stream_event import DynamoDBRecord
+from aws_lambda_powertools.utilities.batch import SqsFifoPartialProcessor, process_partial_response
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from fillrate_assets.aws import sqs
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.messaging import telemetry
+from fillrate_assets.messaging.dynamo_stream import load_record
 from fillrate_assets.messaging.jobs import Handler, Job, Later, Parked, RetrySchedule
 from fillrate_assets.messaging.sqs_queues import SqsQueues
+from fillrate_assets.messaging.stream_consumer import Failures
+from fillrate_assets.messaging.streams import StreamRecord
 
 NAMESPACE: Final = "Fillrate"
 BatchEvent = dict[str, Any]
@@ -150,17 +147,21 @@ def _format_milliseconds(stamp: str | None) -> str:
 
 @dataclass(frozen=True)
 class StreamBatches:
-    """What runs over batches of a stream of DynamoDB: the first record that fails is where the next batch begins."""
+    """What runs over batches of a stream of DynamoDB: the first record that fails is where the next batch begins.
 
-    run: Callable[[DynamoDBRecord], None]
+    It runs what a `StreamConsumer` runs where there is no Lambda.
+    """
+
+    process: Callable[[Sequence[StreamRecord]], Failures]
     metrics: BatchMetrics
 
-    def __call__(self, event: BatchEvent, context: object = None) -> BatchResponse:
-        """Run over a batch."""
-        processor = BatchProcessor(EventType.DynamoDBStreams, raise_on_entire_batch_failure=False)
-        self.metrics.count("Records", len(event["Records"]))
+    def __call__(self, event: BatchEvent, context: object = None) -> BatchResponse:  # noqa: ARG002 - as Lambda calls it
+        """Run over a batch; an error makes Lambda split it."""
+        records = [load_record(each) for each in event["Records"]]
+        self.metrics.count("Records", len(records))
         try:
-            response = process_partial_response(event, self.run, processor, context)  # type: ignore[arg-type] # as above
+            failures = self.process(records)
         finally:
             self.metrics.flush()
-        return dict(response)
+        failed = [record for record in records if record.sequence in failures]
+        return {"batchItemFailures": [{"itemIdentifier": each.body["dynamodb"]["SequenceNumber"]} for each in failed]}

@@ -54,8 +54,20 @@ class StreamConsumer:
 
         """
         shards = self.stream.list_shards()
-        done = self.progress.list_done(self.stream.name) if any(shard.parent for shard in shards) else set()
-        return sum(self._advance(shard) for shard in shards if shard.parent is None or shard.parent in done)
+        listed = {shard.name for shard in shards}
+        known = self.progress.list_shards(self.stream.name) if any(shard.parent for shard in shards) else {}
+        for name in known.keys() - listed:
+            self._forget(Shard(name), is_done=known[name])
+        # A parent that is no longer there has nothing to be waited for.
+        return sum(self._advance(shard) for shard in shards if shard.parent not in listed or known.get(shard.parent))
+
+    def _forget(self, shard: Shard, *, is_done: bool) -> None:
+        """Forget a shard that is no longer there, and report what was not read of it."""
+        if self._claim(shard) is not None:
+            if not is_done:
+                self.report_trimmed(shard)
+            self.progress.forget(self.stream.name, shard.name)
+            del self._held[shard.name]
 
     def _advance(self, shard: Shard) -> int:
         """Try the first batch of a shard, and store what follows; return how many records were tried."""
@@ -129,12 +141,22 @@ class StreamConsumer:
         return self._save(shard, Progress(checkpoint, (*settlement.again, *later)))
 
     def _read(self, shard: Shard, progress: Progress, batch: Batch) -> Sequence[StreamRecord]:
-        """Read the records of the first batch, which are those after the checkpoint."""
-        wanted = {record.sequence for record in batch.records}
+        """Read the records of the first batch, which are those after the checkpoint.
+
+        Raises:
+            SourceUnavailable: the stream did not return all that are there.
+
+        """
+        wanted = [record.sequence for record in batch.records]
         found = self.stream.read(shard, progress.checkpoint, len(wanted))
-        if found.is_trimmed:
+        records = [record for record in found.records if record.sequence in wanted]
+        is_lost = found.is_trimmed or found.is_end or (bool(records) and records[-1].sequence == wanted[-1])
+        if len(records) < len(wanted) and not is_lost:
+            msg = f"{self.stream.name} returned {len(records)} of {len(wanted)} records that it had"
+            raise SourceUnavailable(msg)
+        if found.is_trimmed or len(records) < len(wanted):
             self.report_trimmed(shard)
-        return [record for record in found.records if record.sequence in wanted]
+        return records
 
     def _save(self, shard: Shard, progress: Progress) -> Progress:
         self.progress.save(self.stream.name, shard.name, progress, now=self.clock())

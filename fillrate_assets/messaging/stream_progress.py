@@ -99,9 +99,19 @@ class ProgressStore:
 
     def list_done(self, stream: str) -> set[str]:
         """List the shards that are closed and done."""
-        done = sa.select(PROGRESS.c.shard).where(PROGRESS.c.stream == stream, PROGRESS.c.is_done == sa.true())
+        return {shard for shard, is_done in self.list_shards(stream).items() if is_done}
+
+    def list_shards(self, stream: str) -> dict[str, bool]:
+        """List the shards that were read, and whether they are closed and done."""
+        mine = sa.select(PROGRESS.c.shard, PROGRESS.c.is_done).where(PROGRESS.c.stream == stream)
         with self.database.connect(_SYSTEM) as connection:
-            return {*connection.execute(done).scalars()}
+            return {row.shard: row.is_done for row in connection.execute(mine)}
+
+    def forget(self, stream: str, shard: str) -> None:
+        """Delete the progress of a shard that is no longer there, if this process has it."""
+        mine = _is_shard(stream, shard) & (PROGRESS.c.owner == self.owner)
+        with self.database.begin(_SYSTEM) as connection:
+            connection.execute(PROGRESS.delete().where(mine))
 
 
 def _is_shard(stream: str, shard: str) -> sa.ColumnElement[bool]:

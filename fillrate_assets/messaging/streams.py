@@ -19,6 +19,14 @@ class StreamRecord:
     body: Mapping[str, Any]
     """JSON."""
 
+    event_id: str = ""
+    """Which no record of another shard has; empty where a stream has one shard, in which the place is one."""
+
+    @property
+    def name(self) -> str:
+        """Return what no other record of the stream is called."""
+        return self.event_id or str(self.sequence)
+
 
 @dataclass(frozen=True)
 class Shard:

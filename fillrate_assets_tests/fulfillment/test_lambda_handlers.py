@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from fillrate_assets import lambda_functions
-from fillrate_assets.aws import sqs
+from fillrate_assets.aws import dynamodb_streams, sqs
 from fillrate_assets.aws.dynamodb import DynamoTable
-from fillrate_assets.aws.dynamodb_streams import StreamPoller
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fulfillment.dead_letters import redrive_all
 from fillrate_assets.fulfillment.dynamo_log import DynamoEffects, DynamoLog, DynamoRegister
@@ -29,11 +29,18 @@ from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.rules.order_lifecycle import ORDER_LIFECYCLE
 from fillrate_assets.fulfillment.sources.targets import TargetAnswer, TargetEvent
 from fillrate_assets.fulfillment.worker import MAX_DEFERRALS
+from fillrate_assets.messaging.dynamo_stream import DynamoStream
 from fillrate_assets.messaging.jobs import Job
 from fillrate_assets.messaging.lambda_batches import BatchMetrics
 from fillrate_assets.messaging.sqs_queues import SqsQueues
+from fillrate_assets.messaging.stream_batches import StreamPolicy
+from fillrate_assets.messaging.stream_consumer import Failures, StreamConsumer
+from fillrate_assets.messaging.stream_progress import ProgressStore
+from fillrate_assets.messaging.streams import StreamRecord
+from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories.fulfillment_events import LINES, make_event
 from fillrate_assets_tests.fixtures.cloud import Cloud
+from fillrate_assets_tests.fixtures.embedded import create_database
 from fillrate_assets_tests.fixtures.log_handlers import install_handlers
 from fillrate_assets_tests.fixtures.patience import wait_until
 
@@ -67,6 +74,7 @@ class Deployment:
     functions: LambdaHandlers
     target: Answers
     cloud: Cloud
+    database: Database
 
     @property
     def log(self) -> DynamoLog:
@@ -80,10 +88,27 @@ class Deployment:
         intake = EventIntake(self.functions.queues, DynamoRegister(self.functions.table))
         return [*intake.accept([ReceivedEvent(event) for event in events])]
 
-    def make_poller(self, **options: Any) -> StreamPoller:  # noqa: ANN401 - as the poller has them
-        described = self.cloud.make_client("dynamodb").describe_table(TableName=self.functions.table.name)
-        default = {"handle": self.functions.dispatch_effects, "on_failure": pytest.fail}
-        return StreamPoller(described["Table"]["LatestStreamArn"], **{**default, **options})
+    def make_poller(
+        self,
+        handle: Callable[[dict[str, Any]], Response] | None = None,
+        give_up: Callable[[StreamRecord, str], None] = lambda record, reason: pytest.fail(f"{record}: {reason}"),
+    ) -> StreamConsumer:
+        """Make what passes the stream to a function, as a mapping of Lambda does."""
+
+        def process(records: Sequence[StreamRecord]) -> Failures:
+            event = {"Records": [{**record.body, "eventID": record.event_id} for record in records]}
+            failed = (handle or self.functions.dispatch_effects)(event)["batchItemFailures"]
+            return {int(each["itemIdentifier"]): "the function says so" for each in failed}
+
+        return StreamConsumer(
+            DynamoStream(dynamodb_streams.find_stream(self.functions.table.name)),
+            ProgressStore(self.database, "mapping"),
+            process,
+            give_up,
+            lambda shard: pytest.fail(f"{shard} was trimmed"),
+            lambda: datetime.now(UTC),
+            StreamPolicy(batch_size=100, max_retries=4),
+        )
 
     def consume(self, queue: str) -> tuple[int, Response]:
         """Receive a batch and pass it to the function as Lambda does; return its size and what comes again."""
@@ -103,7 +128,7 @@ class Deployment:
         poller = self.make_poller()
         left = True
         while left:
-            left = any([poller.poll(), *(self.consume(queue)[0] for queue in self.functions.queues.urls)])
+            left = any([poller.run_once(), *(self.consume(queue)[0] for queue in self.functions.queues.urls)])
 
     def read(self, url: str) -> list[dict[str, Any]]:
         return [json.loads(message["Body"]) for message in sqs.receive(url, 10, invisible_seconds=0)]
@@ -126,7 +151,7 @@ def make_batch(url: str, messages: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def deployment(aws: Cloud) -> Deployment:
+def deployment(aws: Cloud, tmp_path: Path) -> Deployment:
     """The functions over an empty table and empty queues."""
     client, name = aws.make_client("sqs"), uuid4().hex[:8]
 
@@ -139,7 +164,7 @@ def deployment(aws: Cloud) -> Deployment:
     target = Answers()
     table = DynamoTable(aws.create_fulfillment_table())
     functions = LambdaHandlers(table, queues, dict.fromkeys(FUNCTIONS, target), BatchMetrics("test"), "1.0")
-    return Deployment(functions, target, aws)
+    return Deployment(functions, target, aws, create_database(f"sqlite:///{tmp_path}/progress.db"))
 
 
 def test_an_order_goes_its_way_through_queues_stream_and_targets_once(deployment: Deployment) -> None:
@@ -247,7 +272,7 @@ def test_a_record_of_the_stream_that_fails_holds_up_those_behind_it_five_times_a
     deployment.log.apply(make_event("OrderReceived"), actor="worker", now=datetime.now(UTC))
     deployment.log.apply(make_event("OrderReceived", "O2"), actor="worker", now=datetime.now(UTC))
     taken: list[str] = []
-    failed: list[Mapping[str, Any]] = []
+    failed: list[StreamRecord] = []
 
     def handle(event: dict[str, Any]) -> Response:
         for record in event["Records"]:
@@ -256,11 +281,11 @@ def test_a_record_of_the_stream_that_fails_holds_up_those_behind_it_five_times_a
                 return {"batchItemFailures": [{"itemIdentifier": record["dynamodb"]["SequenceNumber"]}]}
         return {"batchItemFailures": []}
 
-    poller = deployment.make_poller(handle=handle, on_failure=failed.append)
+    poller = deployment.make_poller(handle, lambda record, _: failed.append(record))
     for _ in range(7):
-        poller.poll()
+        poller.run_once()
     assert taken.count("ORDER#O1HEAD") == 5
-    assert [each["dynamodb"]["Keys"]["sk"]["S"] for each in failed] == ["HEAD"]
+    assert [each.body["dynamodb"]["Keys"]["sk"]["S"] for each in failed] == ["HEAD"]
     assert taken.count("ORDER#O2HEAD") == 1
 
 
@@ -284,7 +309,7 @@ def test_effects_that_the_stream_lost_are_found_by_the_schedule(
             waited = (datetime.now(UTC) - clock).total_seconds()
             assert waited - 600 < printed["OldestEffect"][0] <= waited
             poller = deployment.make_poller(handle=make_handler(lambda_functions.dispatch_effects))
-            poller.poll()
+            poller.run_once()
     finally:
         lambda_functions._build_handlers.cache_clear()  # noqa: SLF001 - as above
     # The second is the same message to SQS: the effect's id deduplicates.

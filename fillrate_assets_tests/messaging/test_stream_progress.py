@@ -53,3 +53,7 @@ def test_shards_that_are_done_are_listed(database: Database) -> None:
     progress.save("stock", "a", Progress(7, is_done=True), now=NOON)
     assert progress.list_done("stock") == {"a"}
     assert progress.list_done("other") == set()
+    assert progress.list_shards("stock") == {"a": True, "b": False}
+    ProgressStore(database, "second").forget("stock", "a")
+    progress.forget("stock", "b")
+    assert progress.list_shards("stock") == {"a": True}
