@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fillrate_assets.cli import stopping
-from fillrate_assets.cli.fulfillment_jobs import dead_letters, parked, print_lines
+from fillrate_assets.cli.dead_letters import print_lines
+from fillrate_assets.cli.fulfillment_jobs import dead_letters, parked
 from fillrate_assets.cli.fulfillment_replay import replay
 from fillrate_assets.cli.progress import add_findings_option
 from fillrate_assets.core import extras

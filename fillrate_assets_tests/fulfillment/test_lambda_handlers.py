@@ -17,7 +17,7 @@ from fillrate_assets import lambda_functions
 from fillrate_assets.aws import dynamodb_streams, sqs
 from fillrate_assets.aws.dynamodb import DynamoTable
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
-from fillrate_assets.fulfillment.dead_letters import redrive_all
+from fillrate_assets.fulfillment.dead_letters import make_dead_letters
 from fillrate_assets.fulfillment.dynamo_log import DynamoEffects, DynamoLog, DynamoRegister
 from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, EventIntake
 from fillrate_assets.fulfillment.lambda_handlers import LambdaHandlers
@@ -233,7 +233,8 @@ def test_what_fails_comes_again_and_is_a_dead_letter_in_the_end_which_can_be_red
     (listed,) = queues.list_dead_letters(10)
     assert (listed.error, listed.job.attempts, listed.code_version) == ("SourceUnavailable", 8, "1.0")
     assert (queues.count_dead_letters(), len(queues.list_dead_letters(10))) == (1, 1)
-    assert [*redrive_all(queues, deployment.effects, 10, per_second=1000)] == ["O1:1:validate_order"]
+    letters = make_dead_letters(queues, deployment.effects)
+    assert [*letters.redrive_all(10, per_second=1000)] == ["O1:1:validate_order"]
     wait_until(lambda: deployment.consume("deferred")[0] == 1)
     assert deployment.effects.read_request("O1:1:validate_order").state == "DONE"
     assert deployment.read(queues.dead_letter_url) == []

@@ -9,7 +9,8 @@ import dagster as dg
 from pydantic import Field
 
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
-from fillrate_assets.fulfillment import dead_letters, redelivery, replay
+from fillrate_assets.fulfillment import redelivery, replay
+from fillrate_assets.fulfillment.dead_letters import make_dead_letters
 from fillrate_assets.fulfillment.defs.resources import FulfillmentPipeline
 from fillrate_assets.fulfillment.interventions import Action, Intervention
 
@@ -141,9 +142,10 @@ def redrive_dead_letters(
     """Try jobs again that were given up, with all their attempts."""
     missing = []
     with fulfillment_pipeline.open_queue() as queue:
+        letters = make_dead_letters(queue, fulfillment_pipeline.effects)
         for job_id in config.jobs:
             try:
-                dead_letters.redrive(queue, fulfillment_pipeline.effects, job_id)
+                letters.redrive(job_id)
             except PermanentFailure as error:
                 missing.append(str(error))
     context.add_output_metadata(
