@@ -331,6 +331,10 @@ class Inventory(_Section):
     concurrency: int = Field(default=50, gt=0)
     """How many batches of changes are sent at a time, to all DCs together."""
 
+    reservation_hours: int | None = Field(default=None, gt=0)
+    """After how many hours `fillrate inventory worker` gives back what an order has reserved and was not picked; never
+    where it is not set."""
+
 
 class Telemetry(_Section):
     """Log lines, traces and metrics of the workers and of the intake."""

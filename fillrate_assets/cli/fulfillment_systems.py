@@ -28,6 +28,7 @@ from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.sources.targets import HttpTarget, Target
 from fillrate_assets.fulfillment.transition_log import TransitionLog
 from fillrate_assets.fulfillment.worker import FulfillmentWorker, build_queues
+from fillrate_assets.inventory.backpressure import Backpressure
 from fillrate_assets.inventory.stock_ledger import StockLedger
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.messaging import log_context, telemetry
@@ -187,7 +188,7 @@ def make_worker(
 
 def make_stock(database: Database) -> StockLedger:
     """Make the stock of an environment."""
-    return StockLedger(StockStore(database))
+    return StockLedger(StockStore(database), slow_down=Backpressure(database).slow_down)
 
 
 def make_targets(settings: Settings) -> dict[str, Target]:

@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 import click
 
 from fillrate_assets.cli import stopping
+from fillrate_assets.cli.dead_letters import make_group, print_lines
 from fillrate_assets.cli.progress import add_findings_option
 from fillrate_assets.core import extras
-from fillrate_assets.core.codes import escape_controls
+
+if TYPE_CHECKING:
+    from fillrate_assets.messaging.dead_letters import DeadLetters
 
 
 class _Cases(click.ParamType[Decimal]):
@@ -29,6 +33,18 @@ class _Cases(click.ParamType[Decimal]):
         if not cases.is_finite() or cases < 0 or cases >= 10**14 or cases != round(cases, 4):
             self.fail(f"{value} is no quantity of cases: 0 or more, with four decimals at most", param, ctx)
         return cases
+
+
+class _Line(click.ParamType[tuple[str, Decimal]]):
+    name = "item=cases"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Decimal]:
+        """Read a line of an order."""
+        item, _, number = str(value).rpartition("=")
+        cases = _Cases().convert(number, param, ctx)
+        if not item or not cases:
+            self.fail(f"{value} is no line of an order: ITEM=CASES, with more than nothing", param, ctx)
+        return item, cases
 
 
 @click.group()
@@ -60,7 +76,7 @@ def demo(*, orders: int, items: int, seed: int, findings: Path | None) -> None:
 
     with show_activity("An hour of peak"):
         result = inventory_demo.run_peak(settings.load(), orders, items, seed)
-    _print(inventory_demo.describe(result))
+    print_lines(inventory_demo.describe(result))
     inventory_demo.find(result).write(findings)
     if not result.is_right:
         raise click.exceptions.Exit(1)
@@ -89,6 +105,84 @@ def set_count(dc: str, item: str, cases: Decimal, by: str) -> None:
 
 
 @inventory.command()
+@click.argument("order")
+@click.argument("dc")
+@click.argument("lines", nargs=-1, required=True, type=_Line(), metavar="ITEM=CASES...")
+@click.option("--version", type=click.IntRange(1), default=1, show_default=True, help="Of the order, that requests it.")
+def reserve(order: str, dc: str, lines: tuple[tuple[str, Decimal], ...], version: int) -> None:
+    """Reserve the lines of an order, all or none; the same request again takes nothing.
+
+    It exits with 1 where there is too little. Orders of fulfillment reserve by themselves.
+
+    \b
+    Example
+      fillrate inventory reserve O1 DC01 4711=3 4712=1
+    """
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems
+
+    ledger = fulfillment_systems.make_stock(fulfillment_systems.open_database(settings.load()))
+    numbered = [(number, item, cases) for number, (item, cases) in enumerate(lines, start=1)]
+    answer = ledger.reserve(order, version, dc, numbered)
+    print_lines([f"{order}: {answer}"])
+    if answer != "RESERVED":
+        raise click.exceptions.Exit(1)
+
+
+@inventory.command()
+@click.argument("order")
+def release(order: str) -> None:
+    """Give back what an order has reserved; to reserve again it needs a later version."""
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems
+
+    ledger = fulfillment_systems.make_stock(fulfillment_systems.open_database(settings.load()))
+    before = ledger.table.read_reservation(order)
+    print_lines([f"{order}: {ledger.release(order, before.version + 1)}"])
+
+
+@inventory.command()
+@click.argument("dc")
+def add(dc: str) -> None:
+    """Add a DC: every change goes to it from now on, and it is sent all counts that there are.
+
+    It may be run again, also for a DC that lost its copies. Workers that run have to be started again to serve it;
+    changes wait for them meanwhile. It exits with 1 where the DC refused a count, or has another of one version.
+    """
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems, inventory_systems
+    from fillrate_assets.inventory.backfill import fill
+    from fillrate_assets.inventory.replica_registry import ReplicaRegistry
+    from fillrate_assets.inventory.sources import replica_factory
+    from fillrate_assets.inventory.stock_store import StockStore
+
+    chosen = settings.load()
+    stock = StockStore(fulfillment_systems.open_database(chosen))
+    inventory_systems.require_replica({**chosen.inventory.replicas} or {dc: ""}, dc)
+    ReplicaRegistry(stock.database).add(dc, now=replica_factory.get_utc_now())
+    outcomes = fill(stock, replica_factory.make_replicas(chosen, stock)[dc])
+    named = ", ".join(f"{count:,} {name}" for name, count in sorted(outcomes.items()))
+    print_lines([f"{dc}: {outcomes.total():,} counts sent{f' ({named})' if named else ''}"])
+    if outcomes["CONFLICT"] or outcomes["REFUSED"]:
+        raise click.exceptions.Exit(1)
+
+
+@inventory.command()
+@click.argument("dc")
+def remove(dc: str) -> None:
+    """Send a DC that was added no changes any more; one of FILLRATE_INVENTORY__REPLICAS is removed there."""
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems
+    from fillrate_assets.core.errors import PermanentFailure
+    from fillrate_assets.inventory.replica_registry import ReplicaRegistry
+
+    if not ReplicaRegistry(fulfillment_systems.open_database(settings.load())).remove(dc):
+        msg = f"{dc} was not added"
+        raise PermanentFailure(msg)
+    print_lines([f"{dc} is removed"])
+
+
+@inventory.command()
 @click.argument("item", required=False)
 def status(item: str | None) -> None:
     """Show what every DC has of an item, or of all."""
@@ -96,7 +190,7 @@ def status(item: str | None) -> None:
     from fillrate_assets.cli import fulfillment_systems
     from fillrate_assets.inventory.report.stock_report import describe_stock
 
-    _print(describe_stock(fulfillment_systems.open_database(settings.load()), item))
+    print_lines(describe_stock(fulfillment_systems.open_database(settings.load()), item))
 
 
 @inventory.command()
@@ -112,7 +206,7 @@ def explain(item: str, dc: str, replica: str | None) -> None:
     """
     from fillrate_assets import settings
     from fillrate_assets.cli import fulfillment_systems, inventory_systems
-    from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+    from fillrate_assets.core.errors import SourceUnavailable
     from fillrate_assets.inventory.report.stock_report import read_count
     from fillrate_assets.inventory.sources import replica_factory
     from fillrate_assets.inventory.stock_store import StockStore
@@ -120,15 +214,13 @@ def explain(item: str, dc: str, replica: str | None) -> None:
     chosen, name = settings.load(), replica or dc
     database = fulfillment_systems.open_database(chosen)
     replicas = replica_factory.make_replicas(chosen, StockStore(database))
-    if name not in replicas:
-        msg = f"there is no replica {name}; there are {', '.join(replicas) or 'none'}"
-        raise PermanentFailure(msg)
+    inventory_systems.require_replica(replicas, name)
     copy, unread = None, None
     try:
-        copy = inventory_systems.find_copy(replicas[name], dc, item)
+        copy = replicas[name].read_copy(dc, item)
     except SourceUnavailable as error:
         unread = str(error)
-    _print(read_count(database, dc, item, name, copy, unread).describe())
+    print_lines(read_count(database, dc, item, name, copy, unread).describe())
 
 
 @inventory.command()
@@ -144,7 +236,7 @@ def reconcile() -> None:
     database = fulfillment_systems.open_database(chosen)
     replicas = replica_factory.make_replicas(chosen, StockStore(database))
     done = inventory_systems.make_reconciler(database, replicas).run(now=replica_factory.get_utc_now())
-    _print(describe_reconciliation(done))
+    print_lines(describe_reconciliation(done))
     if done.failures:
         raise click.exceptions.Exit(1)
 
@@ -208,6 +300,20 @@ def serve(dc: str, host: str, port: int) -> None:
         build_server(app, host, port).run()
 
 
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        click.echo(escape_controls(line))
+@contextmanager
+def _open_letters() -> Iterator[DeadLetters]:
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems
+    from fillrate_assets.inventory.fan_out import is_sync_queue
+    from fillrate_assets.messaging.dead_letters import DeadLetters
+
+    with fulfillment_systems.make_queue(settings.load(), "fillrate inventory dead-letters") as queue:
+        yield DeadLetters(queue, is_sync_queue)
+
+
+inventory.add_command(
+    make_group(
+        _open_letters,
+        "\b\nExample: after DC02 knows the item\n  fillrate inventory dead-letters redrive DC02:4711-12",
+    )
+)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from importlib.metadata import version
@@ -15,12 +16,16 @@ from uuid import uuid4
 
 from fillrate_assets.aws import secrets
 from fillrate_assets.cli.fulfillment_systems import STOPPING_SECONDS
+from fillrate_assets.cli.reservation_expiry import ReservationExpiry
 from fillrate_assets.core.errors import FillrateError, PermanentFailure
 from fillrate_assets.definitions import make_snapshot_feed
+from fillrate_assets.fulfillment.accepted_events import AcceptedEvents
+from fillrate_assets.fulfillment.event_intake import EventIntake
 from fillrate_assets.inventory.change_stream import StockStream
 from fillrate_assets.inventory.fan_out import REFUSED_QUEUE, FanOut, ReplicaWorker, build_queues
 from fillrate_assets.inventory.reconcile import Reconciler
 from fillrate_assets.inventory.reconciliation_store import ReconciliationStore
+from fillrate_assets.inventory.replica_registry import ReplicaRegistry
 from fillrate_assets.inventory.rules.replication import Cause, StockCount, take_stock
 from fillrate_assets.inventory.sources.replica_factory import get_utc_now
 from fillrate_assets.inventory.sources.replicas import Replica
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger("fillrate.inventory")
 MIN_TOKEN: Final = 32
 _STORED_SECONDS: Final = 5
+_EXPIRY_SECONDS: Final = 60
 
 
 def count_stock(stock: StockStore, dc: str, item: str, on_hand: Decimal | int, origin: str) -> StockCount | None:
@@ -61,15 +67,16 @@ def require_token(settings: Settings) -> str:
     return token
 
 
-def find_copy(replica: Replica, dc: str, item: str) -> StockCount | None:
-    """Find the copy of one count; None where there is none.
+def require_replica(replicas: Mapping[str, object], name: str) -> None:
+    """See that there is a replica of a DC.
 
     Raises:
-        SourceUnavailable: the DC did not answer.
+        PermanentFailure: there is none.
 
     """
-    found = replica.read_copies().filter(dc=dc, item=item).drop("replica", "applied_at").rows(named=True)
-    return StockCount(**{name.removesuffix("_cases"): value for name, value in found[0].items()}) if found else None
+    if name not in replicas:
+        msg = f"there is no replica {name}; there are {', '.join(replicas) or 'none'}"
+        raise PermanentFailure(msg)
 
 
 def make_reconciler(database: Database, replicas: Mapping[str, Replica]) -> Reconciler:
@@ -95,7 +102,7 @@ class Sync:
         from fillrate_assets.messaging.dbos_engine import DbosWorker  # noqa: PLC0415 - it needs an extra
 
         metrics = SyncMetrics(self.database, self.name)
-        fan_out, worker = FanOut(self.queue, [*self.replicas]), ReplicaWorker(self.replicas, metrics, get_utc_now)
+        fan_out, worker = self._make_fan_out(), ReplicaWorker(self.replicas, metrics, get_utc_now)
         queues = build_queues([*self.replicas], self.settings.inventory.concurrency, self.probe_seconds)
         handlers = {each.name: worker.run for each in queues} | {REFUSED_QUEUE: fan_out.try_again}
         consumer = StreamConsumer(
@@ -116,24 +123,34 @@ class Sync:
         )
         stopping = Event()
         reader = Thread(target=consume, args=(consumer, stopping), name="stock changes", daemon=True)
-        counter = Thread(target=_store, args=(metrics, stopping), name="sync metrics", daemon=True)
+        repeated: list[tuple[Callable[[], object], float]] = [(metrics.store, _STORED_SECONDS)]
+        if self.settings.inventory.reservation_hours is not None:
+            repeated.append((self._make_expiry(self.settings.inventory.reservation_hours).run, _EXPIRY_SECONDS))
+        threads = [reader, *(Thread(target=_repeat, args=(*each, stopping), daemon=True) for each in repeated)]
         with engine:
-            reader.start()
-            counter.start()
+            for each in threads:
+                each.start()
             try:
                 yield
             finally:
                 stopping.set()
-                reader.join(STOPPING_SECONDS)
-                counter.join(STOPPING_SECONDS)
+                for each in threads:
+                    each.join(STOPPING_SECONDS)
+
+    def _make_fan_out(self) -> FanOut:
+        return FanOut(self.queue, [*self.replicas], ReplicaRegistry(self.database).read)
+
+    def _make_expiry(self, hours: int) -> ReservationExpiry:
+        intake = EventIntake(self.queue, AcceptedEvents(self.database))
+        return ReservationExpiry(self.database, intake, timedelta(hours=hours), get_utc_now)
 
 
-def _store(metrics: SyncMetrics, stopping: Event) -> None:
-    """Store what is counted every few seconds, and what is left at the end."""
+def _repeat(do: Callable[[], object], seconds: float, stopping: Event) -> None:
+    """Do something every so many seconds, and once more at the end."""
     while True:
-        is_last = stopping.wait(_STORED_SECONDS)
+        is_last = stopping.wait(seconds)
         try:
-            metrics.store()
+            do()
         except FillrateError as error:
             _LOG.warning("%s", error)
         if is_last:

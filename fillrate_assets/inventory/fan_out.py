@@ -58,6 +58,8 @@ class FanOut:
 
     jobs: JobSender
     replicas: Sequence[str]
+    list_added: Callable[[], Sequence[str]] = lambda: ()
+    """Lists the DCs that were added since the worker has its own: they get each change that is read from then on."""
 
     def process(self, records: Sequence[StreamRecord]) -> Mapping[int, str]:
         """Enqueue a batch for every DC; return why records failed, by sequence number.
@@ -79,7 +81,8 @@ class FanOut:
             # Of a batch that comes again in other bounds, copies know each change by its version.
             name = f"{good[0].sequence}-{good[-1].sequence}"
             bodies = [dict(record.body) for record in good]
-            self.jobs.enqueue([make_job(replica, name, bodies) for replica in self.replicas])
+            replicas = dict.fromkeys([*self.replicas, *self.list_added()])
+            self.jobs.enqueue([make_job(replica, name, bodies) for replica in replicas])
         return failures
 
     def give_up(self, record: StreamRecord, reason: str) -> None:

@@ -76,10 +76,13 @@ class ReplicaStore:
         with self.database.connect(_SYSTEM) as connection:
             return _select(connection, (dc, item))
 
-    def read_copies(self) -> pl.DataFrame:
-        """Read the copies of all counts, in the shape of `schema.REPLICAS`."""
+    def read_copies(self, key: _Key | None = None) -> pl.DataFrame:
+        """Read the copies of all counts, or of one, in the shape of `schema.REPLICAS`."""
+        chosen = sa.select(COPIES).order_by(COPIES.c.dc, COPIES.c.item)
+        if key is not None:
+            chosen = chosen.where(COPIES.c.dc == key[0], COPIES.c.item == key[1])
         with self.database.connect(_SYSTEM) as connection:
-            rows = connection.execute(sa.select(COPIES).order_by(COPIES.c.dc, COPIES.c.item)).all()
+            rows = connection.execute(chosen).all()
         copies = pl.DataFrame(list(map(tuple, rows)), schema=schema.COPIES.polars, orient="row")
         return copies.select(pl.lit(self.replica).alias("replica"), *schema.COPIES.names)
 

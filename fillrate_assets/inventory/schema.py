@@ -9,7 +9,7 @@ import polars as pl
 from fillrate_assets.core.decimals import CASES
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 
-RESERVATION_STATES: Final = ("RESERVED", "RELEASED", "COMMITTED", "RETURNED")
+RESERVATION_STATES: Final = ("RESERVED", "RELEASED", "EXPIRED", "COMMITTED", "RETURNED")
 
 CLASSES: Final = (
     "MATCH",
@@ -49,7 +49,7 @@ RESERVATIONS: Final = TableSchema(
     (
         _ORDER_ID,
         _DC,
-        Column("state", pl.String, "RESERVED, RELEASED, COMMITTED or RETURNED", codes=RESERVATION_STATES),
+        Column("state", pl.String, "RESERVED, RELEASED, EXPIRED, COMMITTED or RETURNED", codes=RESERVATION_STATES),
         Column("version", pl.Int64, "Version of the order for which it was taken"),
         Column("released_below", pl.Int64, "Requests of lower versions come too late"),
         Column("revision", pl.Int64, "Number of the change, from 1"),
@@ -169,6 +169,16 @@ FEED_SNAPSHOTS: Final = TableSchema(
     ),
 )
 """The feed: what a DC had at the first comparison of its day, by the contract of the instock warehouse."""
+
+STOCK_REPLICAS: Final = TableSchema(
+    "stock_replicas",
+    ("replica",),
+    (
+        Column("replica", pl.String, "DC that changes go to"),
+        Column("added_at", TIMESTAMP, "When it was added: counts of then and changes since are sent", "UTC"),
+    ),
+)
+"""DCs that were added, beside those that a worker has of its settings."""
 
 SYNC_MINUTES: Final = TableSchema(
     "sync_minutes",

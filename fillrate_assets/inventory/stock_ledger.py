@@ -1,4 +1,4 @@
-"""The stock of an environment: reserve, release, commit and restock, over a table that some database has.
+"""The stock of an environment: reserve, release, expire, commit and restock, over a table that some database has.
 
 The tables are `stock_store` in the record store and `dynamo_stock` in DynamoDB; what a request does is in `rules`.
 """
@@ -58,6 +58,8 @@ class StockLedger:
 
     table: StockTable
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    slow_down: Callable[[], None] = lambda: None
+    """Called after each change: writers wait there while a DC lags."""
 
     @retry_conflicts
     def reserve(self, order_id: str, version: int, dc: str, lines: Lines) -> Outcome:
@@ -79,6 +81,14 @@ class StockLedger:
         return self._write(before, rules.release(before, version))
 
     @retry_conflicts
+    def expire(self, order_id: str, revision: int) -> bool:
+        """Give back what an order has reserved, as of a revision; return whether this call did."""
+        before = self.table.read_reservation(order_id)
+        movement = rules.expire(before, revision)
+        self._write(before, movement)
+        return movement.after is not None
+
+    @retry_conflicts
     def commit(self, order_id: str, dc: str, lines: Lines) -> Outcome:
         """Take the goods of an order that has left out of the stock."""
         before = self.table.read_reservation(order_id)
@@ -94,8 +104,10 @@ class StockLedger:
         """Add goods that came in."""
         for item, cases in cases_by_item.items():
             retry_conflicts(self.table.receive)(dc, item, cases, now=self.clock())
+            self.slow_down()
 
     def _write(self, before: Reservation, movement: Movement) -> Outcome:
         if movement.after is not None:
             self.table.write(before, movement, now=self.clock())
+            self.slow_down()
         return movement.outcome

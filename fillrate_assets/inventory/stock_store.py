@@ -18,7 +18,14 @@ from fillrate_assets.core.codes import MAX_LENGTH
 from fillrate_assets.inventory import schema
 from fillrate_assets.inventory.change_stream import STOCK_CHANGES, Moved, append_changes, from_row, to_row
 from fillrate_assets.inventory.rules.replication import Cause, StockCount
-from fillrate_assets.inventory.rules.reservations import NONE, Movement, OrderLine, Reservation, StockChange
+from fillrate_assets.inventory.rules.reservations import (
+    NONE,
+    Movement,
+    OrderLine,
+    Reservation,
+    ReservationState,
+    StockChange,
+)
 from fillrate_assets.inventory.stock_ledger import StockLevel
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql import split_binds
@@ -29,6 +36,7 @@ from fillrate_assets.storage.write_conflicts import WriteConflictError, retry_co
 _SYSTEM: Final = "stock"
 _ORDERS: Final = "orders"
 _RECEIPTS: Final = "receipts"
+_MOST: Final = 1_000
 _TEXTS: Final = dict.fromkeys(("order_id", "dc", "item"), MAX_LENGTH)
 STOCK: Final = declare_table(schema.STOCK, lengths=_TEXTS)
 RESERVATIONS: Final = declare_table(
@@ -123,6 +131,15 @@ class StockStore:
             lines = _read_lines(connection, order_id) if row is not None else ()
         return Reservation(order_id) if row is None else replace(Reservation(*row), lines=lines)
 
+    def list_reservations(self, state: ReservationState, since: datetime, until: datetime) -> list[tuple[str, int]]:
+        """List the orders and revisions of the reservations that came to a state in a while, oldest first."""
+        changed = RESERVATIONS.c.changed_at
+        found = sa.select(RESERVATIONS.c.order_id, RESERVATIONS.c.revision).where(
+            RESERVATIONS.c.state == state, changed >= to_stored(since), changed < to_stored(until)
+        )
+        with self.database.connect(_SYSTEM) as connection:
+            return [(row.order_id, row.revision) for row in connection.execute(found.order_by(changed).limit(_MOST))]
+
     def read_available(self, dc: str, items: Sequence[str]) -> dict[str, Decimal]:
         """Read what is there and not reserved, by item."""
         found: dict[str, Decimal] = {}
@@ -160,6 +177,12 @@ class StockStore:
         if after.lines and not before.lines:
             rows = [{"order_id": before.order_id, **line._asdict()} for line in after.lines]
             connection.execute(RESERVATION_LINES.insert(), rows)
+
+
+def load_counts(frame: pl.DataFrame) -> list[StockCount]:
+    """Return the counts of a frame in the shape of `schema.STOCK`."""
+    named = frame.rename({name: name.removesuffix("_cases") for name in frame.columns})
+    return [StockCount(**row) for row in named.iter_rows(named=True)]
 
 
 @contextmanager

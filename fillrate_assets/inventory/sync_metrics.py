@@ -91,20 +91,25 @@ def read_status(database: Database, dead_letters: int, *, now: datetime, window:
         window: how long back minutes count.
 
     """
-    recent = SYNC_MINUTES.c.minute >= to_stored(now - window)
-    sums = [sa.func.sum(SYNC_MINUTES.c[name]).label(name) for name in _COUNTED]
-    longest = sa.func.max(SYNC_MINUTES.c.longest_ms).label("longest_ms")
-    replica = SYNC_MINUTES.c.replica
-    by_replica = sa.select(replica, *sums, longest).where(recent).group_by(replica).order_by(replica)
     checkpoint = sa.select(PROGRESS.c.checkpoint).where(PROGRESS.c.stream == _STREAM)
     head = sa.select(STREAM_HEADS.c.position).where(STREAM_HEADS.c.stream == _STREAM)
     with database.connect(_SYSTEM) as connection:
-        rows = connection.execute(by_replica).all()
         done = int(connection.execute(checkpoint).scalar() or 0)
         unread = connection.execute(head).scalar_one() - done
         oldest = sa.select(sa.func.min(STOCK_CHANGES.c.occurred_at)).where(STOCK_CHANGES.c.position > done)
         since = from_stored(connection.execute(oldest).scalar()) if unread else None
-    replicas = [
+    return SyncStatus(read_replicas(database, since=now - window), unread, since, dead_letters)
+
+
+def read_replicas(database: Database, *, since: datetime) -> tuple[ReplicaSync, ...]:
+    """Read how changes went to each DC in the minutes since then."""
+    sums = [sa.func.sum(SYNC_MINUTES.c[name]).label(name) for name in _COUNTED]
+    longest = sa.func.max(SYNC_MINUTES.c.longest_ms).label("longest_ms")
+    replica = SYNC_MINUTES.c.replica
+    recent = sa.select(replica, *sums, longest).where(SYNC_MINUTES.c.minute >= to_stored(since))
+    with database.connect(_SYSTEM) as connection:
+        rows = connection.execute(recent.group_by(replica).order_by(replica)).all()
+    return tuple(
         ReplicaSync(
             row.replica,
             int(row.applied),
@@ -114,8 +119,7 @@ def read_status(database: Database, dead_letters: int, *, now: datetime, window:
             timedelta(milliseconds=int(row.longest_ms)),
         )
         for row in rows
-    ]
-    return SyncStatus(tuple(replicas), unread, since, dead_letters)
+    )
 
 
 def _add(connection: sa.Connection, key: dict[str, object], found: _Minute) -> None:

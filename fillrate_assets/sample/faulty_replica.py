@@ -66,6 +66,12 @@ class FaultyReplica:
             self._refuse("does not answer within 10 s")
         return results
 
+    def read_copy(self, dc: str, item: str) -> StockCount | None:
+        """Read its copy of one count."""
+        if self.is_down:
+            self._refuse("cannot be reached")
+        return self.replica.read_copy(dc, item)
+
     def read_copies(self) -> pl.DataFrame:
         """Read all of its counts."""
         if self.is_down:

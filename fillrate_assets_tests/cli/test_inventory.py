@@ -15,6 +15,7 @@ from fillrate_assets.cli.tour import SMALL
 from fillrate_assets.inventory.sources import replica_factory
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.settings import Settings
+from fillrate_assets_tests.factories.stock_changes import NOON, make_change
 from fillrate_assets_tests.fixtures.patience import wait_until
 
 Run = Callable[..., tuple[int, str, str]]
@@ -82,6 +83,43 @@ def test_a_copy_is_repaired_and_its_repair_explained(run: Run, chosen: Settings)
     code, shown, _ = run("reconcile")
     assert code == 0
     assert "0 repaired." in shown
+
+
+def test_an_order_reserves_all_of_its_lines_or_none_and_gives_back(run: Run) -> None:
+    run("set", "DC01", "4711", "15")
+    assert run("reserve", "O1", "DC01", "4711=3", "4711=10.5") == (0, "O1: RESERVED\n", "")
+    assert run("reserve", "O1", "DC01", "4711=3", "4711=10.5") == (0, "O1: RESERVED\n", "")
+    assert run("reserve", "O2", "DC01", "4711=2") == (1, "O2: SHORT\n", "")
+    assert run("release", "O1") == (0, "O1: RELEASED\n", "")
+    assert run("reserve", "O1", "DC01", "4711=3") == (1, "O1: RELEASED\n", "")
+    assert run("reserve", "O1", "DC01", "4711=15", "--version", "2") == (0, "O1: RESERVED\n", "")
+    for line in ("4711", "=3", "4711=0"):
+        code, _, complaint = run("reserve", "O3", "DC01", line)
+        assert code == 2
+        assert line in complaint
+
+
+def test_a_dc_is_added_filled_and_removed(run: Run, chosen: Settings) -> None:
+    run("set", "DC01", "4711", "15")
+    assert run("add", "DC09") == (0, "DC09: 1 counts sent (1 APPLIED)\n", "")
+    assert run("add", "DC09") == (0, "DC09: 1 counts sent (1 DUPLICATE)\n", "")
+    code, shown, _ = run("explain", "4711", "DC01", "DC09")
+    assert code == 0
+    assert "so        both are equal" in shown
+    replica_factory.open_replica_store(chosen, "DC09").apply([make_change(1, "9", item="4712")], now=NOON)
+    run("set", "DC01", "4712", "15")
+    assert run("add", "DC09") == (1, "DC09: 2 counts sent (1 CONFLICT, 1 DUPLICATE)\n", "")
+    assert run("remove", "DC09") == (0, "DC09 is removed\n", "")
+    assert run("remove", "DC09")[0] == 2
+
+
+def test_dead_letters_of_the_inventory_are_those_of_its_queues(run: Run) -> None:
+    assert run("dead-letters") == (0, "there are no dead letters\n", "")
+    for arguments in (("show", "DC02:1"), ("redrive", "DC02:1"), ("discard", "DC02:1", "--reason", "old")):
+        code, _, complaint = run("dead-letters", *arguments)
+        assert (code, complaint) == (2, "fillrate: error: there is no dead letter DC02:1\n")
+    assert run("dead-letters", "redrive", "--all") == (0, "", "")
+    assert run("dead-letters", "redrive")[0] == 2
 
 
 @pytest.mark.parametrize("cases", ["-1", "NaN", "1.00001", "many", "1e15"])

@@ -47,6 +47,9 @@ class AnsweringReplica:
     def apply(self, changes: Sequence[StockCount]) -> list[ChangeResult]:
         return [ChangeResult(each, "no such item") for each, _ in zip(self.answers, changes, strict=True)]
 
+    def read_copy(self, dc: str, item: str) -> StockCount | None:
+        raise NotImplementedError
+
     def read_copies(self) -> pl.DataFrame:
         raise NotImplementedError
 

@@ -36,6 +36,9 @@ class DownReplica:
     def apply(self, changes: Sequence[StockCount]) -> list[ChangeResult]:
         raise SourceUnavailable(f"DC03 does not take {len(changes)} changes")  # noqa: EM102, TRY003 - a fixture
 
+    def read_copy(self, dc: str, item: str) -> StockCount | None:
+        raise NotImplementedError
+
     def read_copies(self) -> pl.DataFrame:
         msg = "DC03 does not answer"
         raise SourceUnavailable(msg)

@@ -83,6 +83,10 @@ def release(version: int) -> Callable[[StockLedger], str]:
     return lambda ledger: ledger.release("O1", version)
 
 
+def expire(revision: int) -> Callable[[StockLedger], str]:
+    return lambda ledger: "EXPIRED" if ledger.expire("O1", revision) else "UNCHANGED"
+
+
 def commit(ledger: StockLedger) -> str:
     return ledger.commit("O1", DC, TEN)
 
@@ -125,6 +129,14 @@ CASES: Final = {
     ),
     "goods come back, once": Case(
         [reserve(), commit, restock, restock], ["RESERVED", "COMMITTED", *["RETURNED"] * 2], ("10", "0", 4)
+    ),
+    "what expires is given back, once, and only a later request reserves again": Case(
+        [reserve(), expire(1), expire(1), release(2), reserve(), reserve(3), expire(1)],
+        ["RESERVED", "EXPIRED", "UNCHANGED", "RELEASED", "RELEASED", "RESERVED", "UNCHANGED"],
+        ("10", "10", 4),
+    ),
+    "what has left does not expire": Case(
+        [reserve(), commit, expire(2)], ["RESERVED", "COMMITTED", "UNCHANGED"], ("0", "0", 3)
     ),
     "what never left does not come back": Case([reserve(), restock], ["RESERVED", "RETURNED"], ("10", "10", 2)),
 }
@@ -184,7 +196,9 @@ def test_an_order_too_large_for_a_transaction_is_refused(aws: Cloud) -> None:
 
 _LINES: Final = st.lists(st.tuples(st.sampled_from("AB"), st.integers(1, 6)), min_size=1, max_size=3)
 _REQUESTS: Final = st.lists(
-    st.tuples(st.sampled_from(["reserve", "release", "commit", "restock"]), st.integers(1, 3), st.integers(1, 6)),
+    st.tuples(
+        st.sampled_from(["reserve", "release", "expire", "commit", "restock"]), st.integers(1, 3), st.integers(1, 6)
+    ),
     max_size=30,
 )
 
@@ -204,6 +218,8 @@ def test_what_is_reserved_is_the_sum_of_reservations_and_is_there(
                 ledger.reserve(order_id, version, DC, lines)
             case "release":
                 ledger.release(order_id, version)
+            case "expire":
+                ledger.expire(order_id, version)
             case "commit" if held:
                 ledger.commit(order_id, DC, lines)
             case "restock":

@@ -163,6 +163,14 @@ class Network(RuleBasedStateMachine):
         self.versions[order] += 1
         self.ledger.release(order, self.versions[order])
 
+    @rule(order=orders, revision=st.integers(1, 4))
+    def expire(self, order: str, revision: int) -> None:
+        before = self.ledger.table.read_reservation(order)
+        due = (before.state, before.revision) == ("RESERVED", revision)
+        assert self.ledger.expire(order, revision) == due
+        assert not self.ledger.expire(order, revision)
+        assert (order in dict(self.stock.list_reservations("EXPIRED", NOON, LATER))) >= due
+
     @rule(order=orders, again=st.booleans())
     def ship(self, order: str, again: bool) -> None:  # noqa: FBT001 - as above
         if self.ledger.table.read_reservation(order).state == "RESERVED":

@@ -55,6 +55,8 @@ def test_changes_go_there_and_copies_come_back_as_they_are(replica: HttpReplica,
     schema.REPLICAS.validate(found)
     assert found.equals(copies.read_copies())
     assert len(found) == 2
+    for item in ("4711", "Ä b", "4712"):
+        assert replica.read_copy("DC01", item) == copies.read_copy("DC01", item)
 
 
 def post(url: str, content: bytes, token: str = TOKEN) -> httpx.Response:

@@ -11,6 +11,7 @@ import polars as pl
 from fillrate_assets.inventory import schema
 from fillrate_assets.inventory.defs.resources import StockNetwork
 from fillrate_assets.inventory.reconcile import Reconciled
+from fillrate_assets.inventory.rules.backpressure import compute_pause
 from fillrate_assets.inventory.rules.reconciliation import measure_accuracy
 from fillrate_assets.inventory.rules.sync_alarms import SyncStatus, find_alarms
 from fillrate_assets.notifications.platform_outbox import Outbox
@@ -176,6 +177,8 @@ def inventory_summary(
 
 def _describe_sync(status: SyncStatus) -> dict[str, float]:
     described: dict[str, float] = {"not read of the stream": status.unread, "dead letters": status.dead_letters}
+    if pause := max((compute_pause(each.latency) for each in status.replicas), default=0):
+        described["writers wait after a change, s"] = round(pause, 3)
     for each in status.replicas:
         described[f"{each.name}: applied"] = each.applied
         described[f"{each.name}: failed"] = each.failed

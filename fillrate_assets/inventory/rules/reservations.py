@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import Final, Literal, NamedTuple
 
 NONE: Final = Decimal(0)
-ReservationState = Literal["NEW", "RESERVED", "RELEASED", "COMMITTED", "RETURNED"]
-"""NEW: nothing is stored. COMMITTED: the goods have left."""
+ReservationState = Literal["NEW", "RESERVED", "RELEASED", "EXPIRED", "COMMITTED", "RETURNED"]
+"""NEW: nothing is stored. EXPIRED: released, since it was not used in time. COMMITTED: the goods have left."""
 
 Outcome = Literal["RESERVED", "SHORT", "RELEASED", "COMMITTED", "RETURNED"]
 
@@ -108,6 +108,17 @@ def release(before: Reservation, version: int) -> Movement:
         return Movement("RELEASED", _step(before, released_below=version))
     given = {item: StockChange(reserved=-cases) for item, cases in sum_by_item(before.lines).items()}
     return Movement("RELEASED", _step(before, state="RELEASED", released_below=version), given)
+
+
+def expire(before: Reservation, revision: int) -> Movement:
+    """Give back what was not used in time, unless the reservation is another one by now.
+
+    The request that it came from comes too late from then on; a later one of the order may reserve again.
+    """
+    if before.state != "RESERVED" or before.revision != revision:
+        return Movement("RELEASED")
+    given = {item: StockChange(reserved=-cases) for item, cases in sum_by_item(before.lines).items()}
+    return Movement("RELEASED", _step(before, state="EXPIRED", released_below=before.version + 1), given)
 
 
 def commit(before: Reservation, dc: str, lines: Sequence[OrderLine]) -> Movement:

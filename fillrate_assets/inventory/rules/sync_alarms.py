@@ -75,5 +75,5 @@ def _find_alarms(status: SyncStatus, now: datetime) -> Iterator[tuple[str, str]]
         changes = "batch of changes was" if status.dead_letters == 1 else "batches of changes were"
         yield (
             "dead_letters",
-            f"{status.dead_letters:,} {changes} given up: `fillrate fulfillment dead-letters` lists them",
+            f"{status.dead_letters:,} {changes} given up: `fillrate inventory dead-letters` lists them",
         )

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from fillrate_assets.aws import secrets
 from fillrate_assets.core.database_url import locate_file
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.inventory.replica_registry import ReplicaRegistry
 from fillrate_assets.inventory.replica_store import ReplicaStore
 from fillrate_assets.inventory.sources.replicas import HttpReplica, LocalReplica, Replica
 from fillrate_assets.inventory.stock_store import StockStore
@@ -35,9 +36,10 @@ def open_replica_store(settings: Settings, dc: str) -> ReplicaStore:
 
 
 def make_replicas(settings: Settings, stock: StockStore) -> dict[str, Replica]:
-    """Make the replicas that the settings name; by default, one in the home for each DC that has stock."""
+    """Make the replicas that the settings name; by default, one in the home for each DC that has stock or was added."""
     given = settings.inventory
     if not given.replicas:
-        return {dc: LocalReplica(open_replica_store(settings, dc), get_utc_now) for dc in stock.list_dcs()}
+        dcs = sorted({*stock.list_dcs(), *ReplicaRegistry(stock.database).read()})
+        return {dc: LocalReplica(open_replica_store(settings, dc), get_utc_now) for dc in dcs}
     token = secrets.reveal(given.replica_token.get_secret_value())
     return {dc: HttpReplica(dc, url, token) for dc, url in given.replicas.items()}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
+from urllib.parse import urlencode
 
 import polars as pl
 from pydantic import ValidationError
@@ -45,6 +46,14 @@ class Replica(Protocol):
 
         """
 
+    def read_copy(self, dc: str, item: str) -> StockCount | None:
+        """Read its copy of one count; None where there is none.
+
+        Raises:
+            SourceUnavailable: it did not answer.
+
+        """
+
     def read_copies(self) -> pl.DataFrame:
         """Read all of its counts, in the shape of `schema.REPLICAS`.
 
@@ -66,6 +75,10 @@ class LocalReplica:
         outcomes = self.store.apply(changes, now=self.clock())
         return [ChangeResult(each, _CONFLICT if each == "CONFLICT" else "") for each in outcomes]
 
+    def read_copy(self, dc: str, item: str) -> StockCount | None:
+        """Read its copy of one count."""
+        return self.store.read_copy(dc, item)
+
     def read_copies(self) -> pl.DataFrame:
         """Read all of its counts."""
         return self.store.read_copies()
@@ -74,6 +87,8 @@ class LocalReplica:
 @dataclass(frozen=True)
 class HttpReplica:
     """A replica that is sent JSON: `POST /changes` with documents of changes, and `GET /copies` with a line for each.
+
+    `GET /copies?dc=DC01&item=4711` is of one count; a system that answers with more of them is understood as well.
 
     It answers `{"results": [{"status": "APPLIED"}, ...]}`, in the order of the changes.
     """
@@ -101,16 +116,23 @@ class HttpReplica:
             raise PermanentFailure(msg)
         return [ChangeResult(each.status, each.reason) for each in results]
 
+    def read_copy(self, dc: str, item: str) -> StockCount | None:
+        """Read its copy of one count."""
+        found = self._read(f"copies?{urlencode({'dc': dc, 'item': item})}")
+        return next((each.to_change() for each in found if (each.dc, each.item) == (dc, item)), None)
+
     def read_copies(self) -> pl.DataFrame:
         """Read all of its counts."""
-        content = self._exchange("GET", "copies", b"", self.read_seconds)
+        rows = [(self.name, *each.to_row()) for each in self._read("copies")]
+        return pl.DataFrame(rows, schema=schema.REPLICAS.polars, orient="row")
+
+    def _read(self, path: str) -> list[CopyDocument]:
+        content = self._exchange("GET", path, b"", self.read_seconds)
         try:
-            copies = [CopyDocument.model_validate_json(line) for line in content.splitlines()]
+            return [CopyDocument.model_validate_json(line) for line in content.splitlines()]
         except ValidationError as error:
             msg = f"{self.name} answers with counts that cannot be read: {error.errors()[0]['msg']}"
             raise SourceUnavailable(msg) from error
-        rows = [(self.name, *each.to_row()) for each in copies]
-        return pl.DataFrame(rows, schema=schema.REPLICAS.polars, orient="row")
 
     def _exchange(self, method: str, path: str, body: bytes, seconds: float) -> bytes:
         authorization = {"Authorization": f"Bearer {self.token}"} if self.token else {}

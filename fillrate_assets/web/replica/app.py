@@ -70,9 +70,11 @@ class _Service:
         return await to_thread.run_sync(self._apply, documents, limiter=self._answering)
 
     async def list_copies(self, request: Request) -> Response:
-        """List all copies, a line for each."""
+        """List all copies, or the one that is named by `dc` and `item`, a line for each."""
         self._authorize(request)
-        return await to_thread.run_sync(self._list, limiter=self._answering)
+        named = request.query_params
+        key = (named["dc"], named["item"]) if {"dc", "item"} <= named.keys() else None
+        return await to_thread.run_sync(self._list, key, limiter=self._answering)
 
     def _apply(self, documents: list[object]) -> Response:
         changes = [_load(each) for each in documents]
@@ -83,8 +85,8 @@ class _Service:
         ]
         return JSONResponse({"results": results})
 
-    def _list(self) -> Response:
-        copies = self._replica.read_copies().drop("replica")
+    def _list(self, key: tuple[str, str] | None) -> Response:
+        copies = self._replica.store.read_copies(key).drop("replica")
         return StreamingResponse(_write_lines(copies.iter_rows()), media_type=_LINES)
 
     def _authorize(self, request: Request) -> None:
