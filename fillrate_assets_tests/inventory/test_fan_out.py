@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -23,19 +23,7 @@ from fillrate_assets.messaging.jobs import Done, Job
 from fillrate_assets.messaging.streams import StreamRecord
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories.stock_changes import NOON, make_change
-
-
-@dataclass
-class ListedJobs:
-    """Jobs as they were enqueued."""
-
-    jobs: list[Job] = field(default_factory=list)
-
-    def enqueue(self, jobs: Sequence[Job]) -> None:
-        self.jobs += jobs
-
-    def count_waiting(self) -> Mapping[str, int]:
-        return {}
+from fillrate_assets_tests.fixtures.recorded_queue import RecordedQueue
 
 
 @dataclass
@@ -63,7 +51,7 @@ def make_records(*bodies: Mapping[str, Any]) -> list[StreamRecord]:
 
 
 def test_a_batch_is_one_job_for_each_dc() -> None:
-    sent = ListedJobs()
+    sent = RecordedQueue()
     documents = [dump_change(make_change(seq)) for seq in (1, 2)]
     assert FanOut(sent, ["DC01", "DC02"]).process(make_records(*documents)) == {}
     assert [(job.job_id, job.queue, job.body) for job in sent.jobs] == [
@@ -72,7 +60,7 @@ def test_a_batch_is_one_job_for_each_dc() -> None:
 
 
 def test_what_is_no_change_fails_alone() -> None:
-    sent = ListedJobs()
+    sent = RecordedQueue()
     good, bad = dump_change(make_change(1)), {**dump_change(make_change(2)), "seq": 0, "colour": "red"}
     failures = FanOut(sent, ["DC02"]).process(make_records(bad, good))
     assert list(failures) == [1]
@@ -171,7 +159,7 @@ def test_each_dc_has_a_queue_and_a_breaker_of_its_own(replicas: list[str], concu
 
 
 def test_a_record_that_is_given_up_is_tried_once_more_and_says_what_is_wrong() -> None:
-    sent = ListedJobs()
+    sent = RecordedQueue()
     fan_out = FanOut(sent, ["DC02"])
     bad = {**dump_change(make_change(2)), "seq": 0}
     (record,) = make_records(bad)

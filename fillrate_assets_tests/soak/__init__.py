@@ -1,1 +1,1 @@
-"""A soak of fulfillment; `python -m fillrate_assets_tests.soak`."""
+"""Soaks of fulfillment and of the inventory; `python -m fillrate_assets_tests.soak`."""

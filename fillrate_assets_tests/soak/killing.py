@@ -1,12 +1,11 @@
-"""Killing of workers, the intake, clients and the database server, at random; each is started again."""
+"""Killing of processes and of the database server, at random; each is started again, some after an outage."""
 
 from __future__ import annotations
 
 import random
-import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -18,19 +17,11 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.fixtures import forked
 from fillrate_assets_tests.fixtures.patience import wait_until
 from fillrate_assets_tests.fixtures.postgres import Postgres
-from fillrate_assets_tests.soak.processes import (
-    CLIENTS,
-    HOST,
-    STOP,
-    Place,
-    run_client,
-    run_intake,
-    run_worker,
-)
+from fillrate_assets_tests.soak.place import Kind, Place, Workload
 
-WORKERS: Final = 2
-_WEIGHTS: Final = {"worker": 6, "intake": 3, "client": 2, "server": 3}
-_LISTED: Final = 100_000
+_SERVER: Final = "server"
+_SERVER_WEIGHT: Final = 3
+_OUTAGE_SHARE: Final = 1 / 3
 _JOIN_SECONDS: Final = 20
 
 
@@ -38,6 +29,7 @@ _JOIN_SECONDS: Final = 20
 class Soak:
     """Processes that are killed and started again, on one record store and one queue."""
 
+    workload: Workload
     place: Place
     server: Postgres | None = None
     """Of the databases; None for files of SQLite."""
@@ -50,17 +42,19 @@ class Soak:
     """How often a process ended by itself, by its name."""
 
     processes: dict[str, BaseProcess] = field(default_factory=dict)
+    gone_until: dict[str, float] = field(default_factory=dict)
+    """Until when processes stay away, by name."""
 
     @contextmanager
     def run(self) -> Iterator[None]:
         """Start everything; nothing is left afterwards."""
-        self.place.ledger.mkdir()
         Database(self.place.records).upgrade()
         with DbosQueue(self.place.jobs) as queue:
             queue.prepare()
-        names = [*(f"worker-{number}" for number in range(WORKERS)), "intake"]
+        self.workload.prepare(self.place)
+        names = [f"{name}-{number}" for name, kind in self.workload.kinds.items() for number in range(kind.number)]
         try:
-            for name in (*names, *(f"client-{number}" for number in range(CLIENTS))):
+            for name in names:
                 self.processes[name] = self._start(name)
             yield
         finally:
@@ -69,7 +63,7 @@ class Soak:
                 process.join(_JOIN_SECONDS)
 
     def kill(self, kills: int, seconds: float, *, pause: float) -> None:
-        """Kill so often, or until the time is up, once events come in.
+        """Kill so often, or until the time is up, once clients are answered.
 
         Args:
             kills: how many.
@@ -79,15 +73,16 @@ class Soak:
         """
         wait_until(self.place.read_acknowledged)
         drawn, give_up = random.Random(self.seed), time.monotonic() + seconds  # noqa: S311 - a simulation
-        weights = {kind: weight for kind, weight in _WEIGHTS.items() if kind != "server" or self.server is not None}
-        while sum(self.killed.values()) < kills and time.monotonic() < give_up:
+        weights = {name: kind.weight for name, kind in self.workload.kinds.items()}
+        if self.server is not None:
+            weights[_SERVER] = _SERVER_WEIGHT
+        while self.killed.total() < kills and time.monotonic() < give_up:
             time.sleep(drawn.expovariate(1 / pause))
             (kind,) = drawn.choices([*weights], [*weights.values()])
-            if kind == "server":
+            if kind == _SERVER:
                 self._kill_server(drawn)
             else:
-                name = drawn.choice([each for each in self.processes if each.startswith(kind)])
-                self._kill_process(name)
+                self._kill_process(drawn.choice([each for each in self.processes if _find_kind(each) == kind]), drawn)
             self.killed[kind] += 1
             self._revive()
 
@@ -98,36 +93,39 @@ class Soak:
             AssertionError: work is left when the time is up.
 
         """
-        (self.place.directory / STOP).touch()
+        self.place.end()
+        self.gone_until.clear()
         give_up, left = time.monotonic() + seconds, -1
         while left != 0:
             assert time.monotonic() < give_up, f"{left} jobs are left"
             time.sleep(0.2)
-            clients = [each for name, each in self.processes.items() if name.startswith("client")]
+            clients = [each for name, each in self.processes.items() if self._get_kind(name).is_client]
             self._revive()
-            with suppress(SourceUnavailable), DbosQueue(self.place.jobs) as queue:
-                left = queue.count_unfinished() + sum(each.is_alive() for each in clients)
+            with suppress(SourceUnavailable):
+                left = self.workload.count_left(self.place) + sum(each.is_alive() for each in clients)
+
+    def _get_kind(self, name: str) -> Kind:
+        return self.workload.kinds[_find_kind(name)]
 
     def _start(self, name: str) -> BaseProcess:
-        runs: dict[str, Callable[[Place, str], None]] = {
-            "worker": run_worker,
-            "intake": run_intake,
-            "client": run_client,
-        }
-        return forked.start(runs[name.partition("-")[0]], self.place, name)
+        return forked.start(self._get_kind(name).run, self.place, name)
 
     def _revive(self) -> None:
-        """Start again what ended by itself, as a supervisor does: as when no database answers to one that starts."""
+        """Start again what ended by itself or was gone, as a supervisor does."""
         for name, process in self.processes.items():
-            if process.exitcode is not None and not (process.exitcode == 0 and name.startswith("client")):
-                self.ended[name] += 1
+            if process.exitcode is None or (process.exitcode == 0 and self._get_kind(name).is_client):
+                continue
+            if time.monotonic() >= self.gone_until.get(name, 0):
+                self.ended[name] += process.exitcode >= 0
                 self.processes[name] = self._start(name)
 
-    def _kill_process(self, name: str) -> None:
+    def _kill_process(self, name: str, drawn: random.Random) -> None:
         process = self.processes[name]
         process.kill()
         process.join(_JOIN_SECONDS)
-        self.processes[name] = self._start(name)
+        if drawn.random() < _OUTAGE_SHARE:
+            seconds = drawn.uniform(0, self._get_kind(name).longest_outage_seconds)
+            self.gone_until[name] = time.monotonic() + seconds
 
     def _kill_server(self, drawn: random.Random) -> None:
         assert self.server is not None
@@ -138,8 +136,5 @@ class Soak:
             self.server.start()
 
 
-def find_port() -> int:
-    """Find a port that is free."""
-    with socket.socket() as bound:
-        bound.bind((HOST, 0))
-        return int(bound.getsockname()[1])
+def _find_kind(name: str) -> str:
+    return name.rpartition("-")[0]

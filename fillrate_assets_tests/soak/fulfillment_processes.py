@@ -1,7 +1,7 @@
-"""Processes of a soak: workers, the intake over HTTP, and the clients that send events; each is killed at any moment.
+"""Processes of a soak of fulfillment: workers, the intake over HTTP, and the clients that send events.
 
 They are forked from a process that has imported this module and opened nothing. How they are killed, and what has to
-hold afterwards, is in `killing` and `findings`.
+hold afterwards, is in `killing` and `fulfillment_findings`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -41,11 +39,9 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets.web.events.app import build_app
 from fillrate_assets.web.events.authentication import EventSenders
 from fillrate_assets.web.server import build_server
+from fillrate_assets_tests.soak.place import HOST, Place
 
-HOST: Final = "127.0.0.1"
 CLIENTS: Final = 2
-STOP: Final = "stop"
-"""A file that lets clients end."""
 
 _TOKEN: Final = "a-token-of-a-soak-of-32-characters"  # noqa: S105 - of tests
 _FIRST_DAY: Final = date(2026, 2, 10)
@@ -54,33 +50,6 @@ _MAX_BACKLOG: Final = 150
 _THROTTLED_SHARE: Final = 0.03
 _TIMED_OUT_SHARE: Final = 0.03
 _SOON: Final = RetrySchedule(base_seconds=0.05, max_seconds=2, max_attempts=12)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a soak runs."""
-
-    directory: Path
-    records: str
-    jobs: str
-    """URLs of the record store and of the queues."""
-
-    port: int
-    lifetime_seconds: int
-    """After which its processes end whatever happens."""
-
-    orders: int = 6
-    """That a client sends before it starts anew with others."""
-
-    @property
-    def ledger(self) -> Path:
-        """Return the directory of what targets did."""
-        return self.directory / "ledger"
-
-    def read_acknowledged(self) -> set[str]:
-        """Read the ids of the events that the intake has acknowledged to a client."""
-        files = self.directory.glob("acknowledged-*")
-        return {line for file in files for line in file.read_text().split("\n")[:-1]}
 
 
 @dataclass(frozen=True)
@@ -124,7 +93,7 @@ def _dump(event: TargetEvent) -> dict[str, Any]:
 
 def run_worker(place: Place, name: str) -> None:
     """Run a worker until it is killed."""
-    _begin(place, name)
+    place.enter(name)
     world = SimulatedWorld(Faults(latency_seconds=0.001, late_seconds=0.05), seed=1)
     with DbosQueue(place.jobs) as queue, Database(place.records).hold_open() as database:
         worker = FulfillmentWorker(
@@ -143,7 +112,7 @@ def run_worker(place: Place, name: str) -> None:
 
 def run_intake(place: Place, name: str) -> None:
     """Serve the intake until it is killed."""
-    _begin(place, name)
+    place.enter(name)
     with DbosQueue(place.jobs) as queue, Database(place.records).hold_open() as database:
         app = build_app(
             intake=EventIntake(queue, AcceptedEvents(database)),
@@ -151,19 +120,21 @@ def run_intake(place: Place, name: str) -> None:
             max_backlog=_MAX_BACKLOG,
             allowed_hosts={HOST},
         )
-        build_server(app, HOST, place.port).run()
+        build_server(app, HOST, place.ports[0]).run()
 
 
 def run_client(place: Place, name: str) -> None:
     """Send events until it is killed, each twice and in no order; those that it is not sure of again."""
-    _begin(place, name)
+    place.enter(name)
     position, number = place.directory / f"position-{name}", int(name.rpartition("-")[2])
     chunk = int(position.read_text()) if position.exists() else 0
     with (
         (place.directory / f"acknowledged-{name}").open("a", buffering=1) as acknowledged,
-        httpx.Client(base_url=f"http://{HOST}:{place.port}", headers={"Authorization": f"Bearer {_TOKEN}"}) as client,
+        httpx.Client(
+            base_url=f"http://{HOST}:{place.ports[0]}", headers={"Authorization": f"Bearer {_TOKEN}"}
+        ) as client,
     ):
-        while not (place.directory / STOP).exists():
+        while not place.is_ending:
             documents = _make_documents(place, chunk * CLIENTS + number)
             for start in range(0, len(documents), _SENT):
                 for event_id in _send(client, documents[start : start + _SENT], place.lifetime_seconds):
@@ -194,11 +165,3 @@ def _send(client: httpx.Client, documents: list[dict[str, Any]], seconds: float)
             yield from (each["event_id"] for each in answer.json()["results"] if each["status"] in {200, 202})
             return
         time.sleep(0.1)
-
-
-def _begin(place: Place, name: str) -> None:
-    """Bound the life of this process, and let what it says go to a file."""
-    signal.alarm(place.lifetime_seconds)
-    log = os.open(place.directory / f"{name}.log", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(log, stream.fileno())

@@ -1,11 +1,10 @@
-"""What is left of a soak: everything that was accepted is accounted for, and nothing was done twice."""
+"""What is left of a soak of fulfillment: everything that was accepted is accounted for, and nothing was done twice."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
@@ -16,25 +15,10 @@ from fillrate_assets.fulfillment.replay import ReplayScope, verify
 from fillrate_assets.fulfillment.transition_log import REJECTED_EVENTS, TRANSITIONS
 from fillrate_assets.messaging.dbos_queue import DbosQueue
 from fillrate_assets.storage.database import Database
-from fillrate_assets_tests.soak.processes import Place
+from fillrate_assets_tests.soak.fulfillment_processes import CLIENTS, run_client, run_intake, run_worker
+from fillrate_assets_tests.soak.place import Findings, Kind, Place, Workload
 
 _LISTED: Final = 100_000
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What is left of a soak."""
-
-    counts: Mapping[str, int]
-    """Of what there is."""
-
-    wrong: Mapping[str, int]
-    """Of what must not be."""
-
-    @property
-    def is_right(self) -> bool:
-        """Whether nothing was lost and nothing done twice."""
-        return not any(self.wrong.values())
 
 
 def inspect(place: Place) -> Findings:
@@ -86,3 +70,24 @@ def _count_works(works: list[dict[str, object]], done: set[str]) -> Iterator[boo
 
 def _name(work: Mapping[str, object]) -> str:
     return f"{work['order_id']}:{work['version']}:{work['kind']}"
+
+
+def _prepare(place: Place) -> None:
+    place.ledger.mkdir()
+
+
+def _count_left(place: Place) -> int:
+    with DbosQueue(place.jobs) as queue:
+        return queue.count_unfinished()
+
+
+FULFILLMENT: Final = Workload(
+    {
+        "worker": Kind(run_worker, 2, 6),
+        "intake": Kind(run_intake, 1, 3),
+        "client": Kind(run_client, CLIENTS, 2, is_client=True),
+    },
+    _prepare,
+    _count_left,
+    inspect,
+)
