@@ -105,6 +105,31 @@ def set_count(dc: str, item: str, cases: Decimal, by: str) -> None:
 
 
 @inventory.command()
+@click.argument("item")
+@click.argument("dc")
+@click.option("--by", required=True, help="Who decided it.")
+def settle(item: str, dc: str, by: str) -> None:
+    """Make the ledger explain the count of ITEM in DC, once people know why it did not.
+
+    What is on hand stays: set it first if it was counted. What is reserved becomes what orders have open. Both are a
+    version of the count, under the name of who decided it.
+    """
+    from fillrate_assets import settings
+    from fillrate_assets.cli import fulfillment_systems
+    from fillrate_assets.inventory.rules.replication import Cause
+    from fillrate_assets.inventory.sources.replica_factory import get_utc_now
+    from fillrate_assets.inventory.stock_store import StockStore
+
+    now = get_utc_now()
+    cause = Cause(by, f"settled:{now.isoformat(timespec='milliseconds')}")
+    settled = StockStore(fulfillment_systems.open_database(settings.load())).settle(dc, item, cause, now=now)
+    if settled is None:
+        print_lines([f"nothing is to be settled of {item} in {dc}"])
+    else:
+        print_lines([f"{item} of {dc}: {settled.on_hand:f}, {settled.reserved:f} of it reserved, seq {settled.seq}"])
+
+
+@inventory.command()
 @click.argument("order")
 @click.argument("dc")
 @click.argument("lines", nargs=-1, required=True, type=_Line(), metavar="ITEM=CASES...")

@@ -44,6 +44,16 @@ RESERVATIONS: Final = declare_table(
 )
 RESERVATION_LINES: Final = declare_table(schema.RESERVATION_LINES, lengths=_TEXTS)
 
+_MOVED: Final = sa.select(STOCK_CHANGES.c.dc, STOCK_CHANGES.c.item, sa.func.sum(STOCK_CHANGES.c.moved_cases)).group_by(
+    STOCK_CHANGES.c.dc, STOCK_CHANGES.c.item
+)
+_PROMISED: Final = (
+    sa.select(RESERVATIONS.c.dc, RESERVATION_LINES.c.item, sa.func.sum(RESERVATION_LINES.c.cases))
+    .select_from(RESERVATION_LINES.join(RESERVATIONS, RESERVATION_LINES.c.order_id == RESERVATIONS.c.order_id))
+    .where(RESERVATIONS.c.state == "RESERVED")
+    .group_by(RESERVATIONS.c.dc, RESERVATION_LINES.c.item)
+)
+
 
 @dataclass(frozen=True)
 class StockStore:
@@ -82,19 +92,10 @@ class StockStore:
 
     def read_sums(self) -> pl.DataFrame:
         """Read what each count has to equal, in the shape of `schema.SOURCE_SUMS`."""
-        key = [STOCK_CHANGES.c[name] for name in schema.STOCK.key]
-        moved = sa.select(*key, sa.func.sum(STOCK_CHANGES.c.moved_cases)).group_by(*key)
-        lines = RESERVATION_LINES.join(RESERVATIONS, RESERVATION_LINES.c.order_id == RESERVATIONS.c.order_id)
-        promised = (
-            sa.select(RESERVATIONS.c.dc, RESERVATION_LINES.c.item, sa.func.sum(RESERVATION_LINES.c.cases))
-            .select_from(lines)
-            .where(RESERVATIONS.c.state == "RESERVED")
-            .group_by(RESERVATIONS.c.dc, RESERVATION_LINES.c.item)
-        )
         with self.database.connect(_SYSTEM) as connection:
             sums = [
                 _to_frame(connection.execute(chosen), [*schema.STOCK.key, name])
-                for chosen, name in ((moved, "moved_cases"), (promised, "promised_cases"))
+                for chosen, name in ((_MOVED, "moved_cases"), (_PROMISED, "promised_cases"))
             ]
         joined = sums[0].join(sums[1], on=schema.STOCK.key, how="full", coalesce=True).sort(schema.STOCK.key)
         return schema.SOURCE_SUMS.conform(joined.lazy().fill_null(0)).collect()
@@ -112,15 +113,33 @@ class StockStore:
             changed = decide(latest)
             if changed is None:
                 return None
-            if latest is None:
-                connection.execute(STOCK.insert(), to_row(changed))
-            else:
-                unchanged = _is_item(dc, item) & (STOCK.c.seq == latest.seq)
-                if connection.execute(STOCK.update().where(unchanged).values(to_row(changed))).rowcount != 1:
-                    msg = f"{item} in {dc} was changed by another writer: try again"
-                    raise WriteConflictError(msg)
+            _replace(connection, latest, changed)
             append_changes(connection, [Moved(changed, changed.on_hand - (latest.on_hand if latest else NONE))])
         return changed
+
+    @retry_conflicts
+    def settle(self, dc: str, item: str, cause: Cause, *, now: datetime) -> StockCount | None:
+        """Make ledger and reservations explain a count: what is on hand stays, what is reserved becomes what is open.
+
+        Return the new version; None where all of it is explained, or there is no such count.
+
+        Raises:
+            SourceUnavailable: the database did not answer, or other writers were quicker eight times.
+
+        """
+        with self.database.begin(_SYSTEM, durable=True) as connection, _find_conflicts():
+            latest = _select(connection, dc, item)
+            if latest is None:
+                return None
+            changes, lines = STOCK_CHANGES.c, RESERVATION_LINES.c
+            moved = _sum(connection, _MOVED.where(changes.dc == dc, changes.item == item))
+            promised = _sum(connection, _PROMISED.where(RESERVATIONS.c.dc == dc, lines.item == item))
+            if (moved, promised) == (latest.on_hand, latest.reserved):
+                return None
+            settled = replace(latest, reserved=promised, seq=latest.seq + 1, occurred_at=now, **vars(cause))
+            _replace(connection, latest, settled)
+            append_changes(connection, [Moved(settled, latest.on_hand - moved)])
+        return settled
 
     def read_reservation(self, order_id: str) -> Reservation:
         """Read the reservation of an order."""
@@ -217,6 +236,23 @@ def _add(connection: sa.Connection, dc: str, item: str, change: StockChange, cau
 def _select(connection: sa.Connection, dc: str, item: str) -> StockCount | None:
     row = connection.execute(sa.select(STOCK).where(_is_item(dc, item))).first()
     return None if row is None else from_row(row)
+
+
+def _replace(connection: sa.Connection, latest: StockCount | None, changed: StockCount) -> None:
+    """Write a version of a count, if the one before it is still the latest."""
+    if latest is None:
+        connection.execute(STOCK.insert(), to_row(changed))
+        return
+    unchanged = _is_item(*latest.key) & (STOCK.c.seq == latest.seq)
+    if connection.execute(STOCK.update().where(unchanged).values(to_row(changed))).rowcount != 1:
+        msg = f"{latest.item} in {latest.dc} was changed by another writer: try again"
+        raise WriteConflictError(msg)
+
+
+def _sum(connection: sa.Connection, sums: sa.Select[Any]) -> Decimal:
+    """Return the one sum of a selection; nothing where there is none."""
+    row = connection.execute(sums).first()
+    return NONE if row is None else Decimal(row[2])
 
 
 def _is_item(dc: str, item: str) -> sa.ColumnElement[bool]:

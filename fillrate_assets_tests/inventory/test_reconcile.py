@@ -22,7 +22,7 @@ from fillrate_assets.inventory.replica_store import ReplicaStore
 from fillrate_assets.inventory.rules.replication import Cause, StockCount, take_stock
 from fillrate_assets.inventory.snapshot_store import SNAPSHOTS, SnapshotFeed
 from fillrate_assets.inventory.sources.replicas import ChangeResult, LocalReplica, Replica
-from fillrate_assets.inventory.stock_store import StockStore
+from fillrate_assets.inventory.stock_store import STOCK, StockStore
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories.stock_changes import NOON, make_change
 from fillrate_assets_tests.fixtures.embedded import create_database
@@ -148,10 +148,24 @@ def test_a_count_that_its_ledger_does_not_explain_is_left_to_people(stock: Stock
     copies.apply([count_stock(stock, "A", 5)], now=NOON)
     with stock.database.begin() as connection:
         connection.execute(STOCK_CHANGES.update().values(moved_cases=Decimal(4)))
-    done = make_reconciler(stock, copies).run(now=TWO)
+    reconciler = make_reconciler(stock, copies)
+    done = reconciler.run(now=TWO)
     assert describe(done) == [("A", "LEDGER_MISMATCH", "REVIEW")]
     assert (done.accuracy, done.repaired) == (1, 0)
     assert read(stock, FINDINGS, "replica", "source_on_hand_cases", "replica_on_hand_cases") == [("", 5, 4)]
+    with stock.database.begin() as connection:
+        connection.execute(STOCK.update().values(reserved_cases=2))
+    assert describe(reconciler.run(now=FOUR))[1:] == [
+        ("A", "LEDGER_MISMATCH", "REVIEW"),
+        ("A", "RESERVATION_LEAK", "REVIEW"),
+    ]
+    # People have decided: the count stays, and what explains it is written beside it.
+    settled = stock.settle("DC01", "A", Cause("people", "s1"), now=NINE)
+    assert settled is not None
+    assert (int(settled.on_hand), int(settled.reserved), settled.seq) == (5, 0, 2)
+    assert stock.settle("DC01", "A", Cause("people", "s2"), now=NINE) is None
+    assert stock.settle("DC01", "B", Cause("people", "s3"), now=NINE) is None
+    assert describe(reconciler.run(now=SIX)) == [("A", "LAGGING", "RESEND")]
 
 
 def test_an_empty_network_is_compared(stock: StockStore, copies: ReplicaStore) -> None:

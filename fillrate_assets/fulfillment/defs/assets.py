@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import dagster as dg
 
+from fillrate_assets.core.runbooks import name_runbook
 from fillrate_assets.fulfillment import schema
 from fillrate_assets.fulfillment.defs.resources import FulfillmentPipeline
 from fillrate_assets.fulfillment.report.lifecycle_picture import embed_picture
-from fillrate_assets.fulfillment.rules.alarms import EVENTS, PipelineStatus, find_alarms, name_runbook
+from fillrate_assets.fulfillment.rules.alarms import EVENTS, PipelineStatus, find_alarms
 from fillrate_assets.fulfillment.rules.lifecycles import LIFECYCLES
 from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.orchestration.asset_options import declare_external_asset

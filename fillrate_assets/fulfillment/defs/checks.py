@@ -6,11 +6,12 @@ from typing import Final
 
 import dagster as dg
 
+from fillrate_assets.core.runbooks import name_runbook
 from fillrate_assets.fulfillment import replay
 from fillrate_assets.fulfillment.defs.assets import AREA, EFFECTS, OWNERS
 from fillrate_assets.fulfillment.defs.resources import FulfillmentPipeline
 from fillrate_assets.fulfillment.pipeline_store import read_last_seq
-from fillrate_assets.fulfillment.rules.alarms import find_alarms, name_runbook
+from fillrate_assets.fulfillment.rules.alarms import find_alarms
 from fillrate_assets.orchestration.asset_options import declare_health_asset
 
 JOB: Final = "fulfillment_health"

@@ -13,8 +13,6 @@ from typing import Final
 EVENTS: Final = "events"
 """The queue of events that wait to be applied."""
 
-_RUNBOOKS: Final = "docs/runbooks"
-
 
 @dataclass(frozen=True)
 class StuckState:
@@ -75,11 +73,6 @@ class AlarmLimits:
     max_effect_age: timedelta
     longest_in_state: Mapping[str, timedelta]
     """By state; where a state is not named, an order may be there for ever."""
-
-
-def name_runbook(alarm: str) -> str:
-    """Return the page that says what to do about an alarm, as it is named in this repository."""
-    return f"{_RUNBOOKS}/{alarm.replace('_', '-')}.md"
 
 
 def find_alarms(status: PipelineStatus, limits: AlarmLimits, *, now: datetime) -> dict[str, str]:

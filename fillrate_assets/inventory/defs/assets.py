@@ -8,6 +8,7 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
+from fillrate_assets.core.runbooks import name_runbook
 from fillrate_assets.inventory import schema
 from fillrate_assets.inventory.defs.resources import StockNetwork
 from fillrate_assets.inventory.reconcile import Reconciled
@@ -58,7 +59,11 @@ RECONCILIATION: Final = dg.AssetKey([AREA, "reconciliation"])
 FED: Final = dg.AssetKey(["fillrate", "instock_snapshots"])
 """The asset of fill rates that may be read from the feed of snapshots, which reconciliations write."""
 
-ANSWERED, EXPLAINED = "dcs_answer", "source_explains_itself"
+ANSWERED, EXPLAINED, AGE = "dcs_answer", "source_explains_itself", "reconciliation_age"
+_DESCRIPTIONS: Final = {
+    ANSWERED: "Every DC answered.",
+    EXPLAINED: "Counts are the sums of their changes, and reserved is what orders have open.",
+}
 
 
 def make_partitions(first: date) -> dg.TimeWindowPartitionsDefinition:
@@ -88,12 +93,8 @@ def build(first: date, kind: str) -> list[dg.AssetsDefinition | dg.AssetSpec]:
         description="Compares every copy of every count with the source, and repairs what differs.",
         metadata=make_column_metadata(schema.STORED_FINDINGS),
         check_specs=[
-            dg.AssetCheckSpec(ANSWERED, asset=RECONCILIATION, description="Every DC answered."),
-            dg.AssetCheckSpec(
-                EXPLAINED,
-                asset=RECONCILIATION,
-                description="Counts are the sums of their changes, and reserved is what orders have open.",
-            ),
+            dg.AssetCheckSpec(name, asset=RECONCILIATION, description=f"{text} Runbook: `{name_runbook(name)}`")
+            for name, text in _DESCRIPTIONS.items()
         ],
     )
     def reconciliation(
@@ -113,7 +114,7 @@ def build(first: date, kind: str) -> list[dg.AssetsDefinition | dg.AssetSpec]:
         problems = {ANSWERED: _describe_failures(done), EXPLAINED: _describe_doubts(done)}
         for name, problem in problems.items():
             if problem is not None:
-                outbox.send(f"inventory: {name}", problem, key=f"inventory:{name}:{now:%Y-%m-%dT%H}", now=now)
+                _notify(outbox, name, problem, now)
         yield dg.MaterializeResult(metadata=_describe(done))
         for name, problem in problems.items():
             yield dg.AssetCheckResult(
@@ -167,12 +168,18 @@ def inventory_summary(
     now = datetime.now(UTC)
     status = stock_network.read_sync(now, _WINDOW)
     for name, found in find_alarms(status, now=now).items():
-        outbox.send(f"inventory: {name}", found, key=f"inventory:{name}:{now:%Y-%m-%dT%H}", now=now)
+        _notify(outbox, name, found, now)
     metadata = _describe_sync(status)
     shown = json.dumps(metadata, sort_keys=True)
     if shown == context.cursor or not (status.replicas or status.unread):
         return dg.SensorResult(skip_reason=dg.SkipReason("nothing happened since the summary before"))
     return dg.SensorResult(asset_events=[dg.AssetMaterialization(COPIES.key, metadata=metadata)], cursor=shown)
+
+
+def _notify(outbox: Outbox, name: str, found: str, now: datetime) -> None:
+    """Notify people of what is wrong and what to do about it, once an hour."""
+    text = f"{found}\nRunbook: {name_runbook(name)}"
+    outbox.send(f"inventory: {name}", text, key=f"inventory:{name}:{now:%Y-%m-%dT%H}", now=now)
 
 
 def _describe_sync(status: SyncStatus) -> dict[str, float]:
@@ -193,7 +200,11 @@ HEALTH: Final = declare_health_asset(
 )
 
 
-@dg.asset_check(asset=HEALTH.key, description="Copies were compared in the last two and a half hours.")
+@dg.asset_check(
+    asset=HEALTH.key,
+    name=AGE,
+    description=f"Copies were compared in the last two and a half hours. Runbook: `{name_runbook(AGE)}`",
+)
 def reconciliation_age(
     stock_network: dg.ResourceParam[StockNetwork], outbox: dg.ResourceParam[Outbox]
 ) -> dg.AssetCheckResult:
@@ -204,7 +215,7 @@ def reconciliation_age(
     if not passed:
         when = "never" if last is None else f"last at {last:%Y-%m-%d %H:%M} UTC"
         problem = f"copies were compared {when}: see that the schedule {JOB} is on and its runs succeed"
-        outbox.send("inventory: reconciliation_age", problem, key=f"inventory:age:{now:%Y-%m-%dT%H}", now=now)
+        _notify(outbox, AGE, problem, now)
     return dg.AssetCheckResult(passed=passed, description=problem)
 
 

@@ -50,7 +50,7 @@ class SyncStatus:
 
 
 def find_alarms(status: SyncStatus, *, now: datetime) -> dict[str, str]:
-    """Find what people must hear of, by name: `sync_latency`, `sync_errors`, `stream_age`, `dead_letters`."""
+    """Find what people must hear of, by name: `sync_latency`, `sync_errors`, `stream_age`, `sync_dead_letters`."""
     return dict(_find_alarms(status, now))
 
 
@@ -74,6 +74,6 @@ def _find_alarms(status: SyncStatus, now: datetime) -> Iterator[tuple[str, str]]
     if status.dead_letters:
         changes = "batch of changes was" if status.dead_letters == 1 else "batches of changes were"
         yield (
-            "dead_letters",
+            "sync_dead_letters",
             f"{status.dead_letters:,} {changes} given up: `fillrate inventory dead-letters` lists them",
         )

@@ -57,7 +57,7 @@ def make_replica(**changed: Any) -> ReplicaSync:  # noqa: ANN401 - fields of one
             (),
             None,
             2,
-            {"dead_letters": "2 batches of changes were given up: `fillrate inventory dead-letters` lists them"},
+            {"sync_dead_letters": "2 batches of changes were given up: `fillrate inventory dead-letters` lists them"},
         ),
     ],
 )
