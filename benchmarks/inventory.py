@@ -30,7 +30,8 @@ from fillrate_assets import settings
 from fillrate_assets.cli.inventory_systems import Sync
 from fillrate_assets.inventory.replica_store import ReplicaStore
 from fillrate_assets.inventory.rules.replication import Cause, StockCount, take_stock
-from fillrate_assets.inventory.sources.replicas import ChangeResult, LocalReplica
+from fillrate_assets.inventory.sources.local_replica import LocalReplica
+from fillrate_assets.inventory.sources.replicas import ChangeResult
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.sample.faulty_replica import FaultyReplica
 from fillrate_assets.storage.database import Database

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fillrate_assets import settings
-from fillrate_assets.aws import step_functions
+from fillrate_assets.aws import secrets, step_functions
 from fillrate_assets.aws.dynamodb import DynamoTable
 from fillrate_assets.fulfillment.lambda_handlers import LambdaHandlers
 from fillrate_assets.fulfillment.order_steps import OrderData
@@ -19,24 +19,49 @@ from fillrate_assets.fulfillment.rules.order_workflow import name_execution
 from fillrate_assets.fulfillment.sources.stock_target import StockTarget
 from fillrate_assets.fulfillment.sources.targets import HttpTarget, Target
 from fillrate_assets.inventory.dynamo_stock import DynamoStock
+from fillrate_assets.inventory.lambda_handlers import DIMENSION, StockHandlers
+from fillrate_assets.inventory.sources.replicas import HttpReplica
 from fillrate_assets.inventory.stock_ledger import StockLedger
 from fillrate_assets.messaging import log_context
 from fillrate_assets.messaging.lambda_batches import BatchEvent, BatchMetrics, BatchResponse
 from fillrate_assets.messaging.sqs_queues import SqsQueues
+from fillrate_assets.settings import Settings
 
 
 @cache
-def _build_handlers() -> LambdaHandlers:
+def _load() -> tuple[Settings, SqsQueues]:
     chosen = settings.load()
     log_context.adopt_handlers(chosen.environment.log_level)
     names = chosen.fulfillment_aws
     queues = SqsQueues(names.queue_urls, names.deferred_queue_url, names.parked_queue_url, names.dead_letter_queue_url)
+    return chosen, queues
+
+
+@cache
+def _build_handlers() -> LambdaHandlers:
+    chosen, queues = _load()
+    names = chosen.fulfillment_aws
     targets: dict[str, Target] = {name: HttpTarget(url) for name, url in chosen.fulfillment.targets.items()}
     if names.stock_table:
         targets["inventory"] = StockTarget(StockLedger(DynamoStock(DynamoTable(names.stock_table))))
     metrics = BatchMetrics()
     return LambdaHandlers(
         DynamoTable(names.table), queues, targets, metrics, version("fillrate-assets"), names.order_bucket
+    )
+
+
+@cache
+def _build_stock_handlers() -> StockHandlers:
+    chosen, queues = _load()
+    token = secrets.reveal(chosen.inventory.replica_token.get_secret_value())
+    replicas = {dc: HttpReplica(dc, url, token) for dc, url in chosen.inventory.replicas.items()}
+    return StockHandlers(
+        DynamoTable(chosen.fulfillment_aws.stock_table),
+        queues,
+        replicas,
+        BatchMetrics(),
+        {dc: BatchMetrics(**{DIMENSION: dc}) for dc in replicas},
+        version("fillrate-assets"),
     )
 
 
@@ -94,3 +119,18 @@ def backorder(data: OrderData, _context: object) -> str:
 def release(data: OrderData, _context: object) -> str:
     """Release what was reserved; return the state of the order."""
     return _build_handlers().steps.release(data)
+
+
+def send_stock_changes(event: BatchEvent, context: object) -> BatchResponse:
+    """Enqueue the changes of a batch of the stock's stream for every DC."""
+    return _build_stock_handlers().send_changes(event, context)
+
+
+def apply_stock_changes(event: BatchEvent, context: object) -> BatchResponse:
+    """Send the changes of a batch of SQS to a DC."""
+    return _build_stock_handlers().apply_changes(event, context)
+
+
+def watch_stock(_event: dict[str, Any], _context: object) -> None:
+    """Show that the stream of the stock is read, and measure how long ago copies were compared; for a schedule."""
+    _build_stock_handlers().watch()

@@ -61,11 +61,11 @@ class DynamoTable:
             pages = self._paginate("query", condition, values, IndexName=index, Select="COUNT")
             return sum(page["Count"] for page in pages)
 
-    def scan(self, sk: str) -> Iterator[dict[str, Any]]:
-        """Scan the table for the items with a sort key: it reads all there is."""
-        options = {"TableName": self.name, "ExpressionAttributeValues": dump({":sk": sk})}
+    def scan(self, sk: str = "") -> Iterator[dict[str, Any]]:
+        """Scan the table for the items with a sort key, or for all: either reads all there is."""
+        chosen = {"FilterExpression": "sk = :sk", "ExpressionAttributeValues": dump({":sk": sk})} if sk else {}
         with client.translate_errors(self._system):
-            for page in self._client.get_paginator("scan").paginate(FilterExpression="sk = :sk", **options):
+            for page in self._client.get_paginator("scan").paginate(TableName=self.name, **chosen):
                 yield from map(load, page["Items"])
 
     def update(self, pk: str, sk: str, change: str, condition: str, values: Item) -> dict[str, Any] | None:

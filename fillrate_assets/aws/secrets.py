@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 from functools import lru_cache
-from typing import Final
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING, Final
 
 from fillrate_assets.aws import client
 from fillrate_assets.core import database_url
 from fillrate_assets.core.errors import PermanentFailure
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 SCHEME: Final = "secret://"
 _IN_ITS_PLACE: Final = re.compile(r"\{(secret://[^{}]+)\}")
@@ -30,6 +31,8 @@ def resolve_url(url: str) -> sa.URL:
         PermanentFailure: there is no such secret or key, access is denied, or the secret is no URL.
 
     """
+    import sqlalchemy as sa  # noqa: PLC0415 - functions of Lambda, which reveal secrets only, do not have it
+
     if url.startswith(SCHEME):
         held = _fetch_value(url)
         try:

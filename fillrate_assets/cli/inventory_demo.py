@@ -21,7 +21,7 @@ from fillrate_assets.inventory.reconcile import Reconciled, Reconciler
 from fillrate_assets.inventory.rules.reconciliation import GRACE
 from fillrate_assets.inventory.rules.replication import Cause, StockCount
 from fillrate_assets.inventory.sources import replica_factory
-from fillrate_assets.inventory.sources.replicas import LocalReplica
+from fillrate_assets.inventory.sources.local_replica import LocalReplica
 from fillrate_assets.inventory.stock_ledger import StockLedger
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.sample.faulty_replica import FaultyReplica

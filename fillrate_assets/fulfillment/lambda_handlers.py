@@ -36,8 +36,7 @@ from fillrate_assets.messaging.lambda_batches import (
     StreamBatches,
 )
 from fillrate_assets.messaging.sqs_queues import SqsQueues
-from fillrate_assets.messaging.stream_consumer import Failures
-from fillrate_assets.messaging.streams import StreamRecord
+from fillrate_assets.messaging.streams import Failures, StreamRecord
 
 OLDEST_EFFECT: Final = "OldestEffect"
 """The metric of how long the oldest effect that is not done waits."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
 
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure, SourceUnavailable
 from fillrate_assets.inventory.change_documents import load_change
 from fillrate_assets.inventory.rules.replication import StockCount
 from fillrate_assets.inventory.sources.replicas import ChangeResult, Replica
-from fillrate_assets.inventory.sync_metrics import SyncMetrics
 from fillrate_assets.messaging.jobs import BreakerOptions, Done, Job, JobSender, QueueOptions, Result, RetrySchedule
 from fillrate_assets.messaging.streams import StreamRecord
 
@@ -61,6 +60,9 @@ class FanOut:
     list_added: Callable[[], Sequence[str]] = lambda: ()
     """Lists the DCs that were added since the worker has its own: they get each change that is read from then on."""
 
+    read: Callable[[Mapping[str, Any]], Mapping[str, Any] | None] = lambda body: body
+    """Reads the document of the change of a record; None where it has none."""
+
     def process(self, records: Sequence[StreamRecord]) -> Mapping[int, str]:
         """Enqueue a batch for every DC; return why records failed, by sequence number.
 
@@ -69,26 +71,29 @@ class FanOut:
 
         """
         failures: dict[int, str] = {}
-        good: list[StreamRecord] = []
+        good: dict[str, Mapping[str, Any]] = {}
         for record in records:
+            document = self.read(record.body)
+            if document is None:
+                continue
             try:
-                load_change(record.body)
+                load_change(document)
             except ContractViolation as error:
                 failures[record.sequence] = str(error)
             else:
-                good.append(record)
+                good[record.name] = dict(document)
         if good:
             # Of a batch that comes again in other bounds, copies know each change by its version.
-            name = f"{good[0].sequence}-{good[-1].sequence}"
-            bodies = [dict(record.body) for record in good]
+            names = [*good]
+            name = f"{names[0]}-{names[-1]}"
             replicas = dict.fromkeys([*self.replicas, *self.list_added()])
-            self.jobs.enqueue([make_job(replica, name, bodies) for replica in replicas])
+            self.jobs.enqueue([make_job(replica, name, [*good.values()]) for replica in replicas])
         return failures
 
     def give_up(self, record: StreamRecord, reason: str) -> None:
         """Store a record that could not be processed, to become a dead letter."""
-        body = {"sequence": record.sequence, "written_at": record.written_at.isoformat(), "body": dict(record.body)}
-        self.jobs.enqueue([Job(f"stock-change:{record.sequence}", REFUSED_QUEUE, body, failure=reason)])
+        body = {**vars(record), "written_at": record.written_at.isoformat(), "body": dict(record.body)}
+        self.jobs.enqueue([Job(f"stock-change:{record.name}", REFUSED_QUEUE, body, failure=reason)])
 
     def try_again(self, job: Job) -> Result:
         """Process a record that was given up: what is still wrong with it is the reason of its dead letter.
@@ -97,8 +102,7 @@ class FanOut:
             PermanentFailure: it fails again.
 
         """
-        body = job.body
-        record = StreamRecord(body["sequence"], datetime.fromisoformat(body["written_at"]), body["body"])
+        record = StreamRecord(**{**job.body, "written_at": datetime.fromisoformat(job.body["written_at"])})
         if failures := self.process([record]):
             raise PermanentFailure(failures[record.sequence])
         return Done()
@@ -109,12 +113,24 @@ def make_job(replica: str, name: str, changes: Sequence[Mapping[str, Any]]) -> J
     return Job(f"{replica}:{name}", name_queue(replica), {_CHANGES: [*changes]})
 
 
+def list_changes(job: Job) -> list[StockCount]:
+    """List the changes that a job sends."""
+    return [load_change(each) for each in job.body[_CHANGES]]
+
+
+class SyncCounter(Protocol):
+    """What counts how changes go to the DCs."""
+
+    def count(self, replica: str, latencies: Sequence[timedelta], failed: int, *, now: datetime) -> None:
+        """Count a request: how long the changes that were taken were under way, and how many were not."""
+
+
 @dataclass(frozen=True)
 class ReplicaWorker:
     """Runs the jobs of the DCs."""
 
     replicas: Mapping[str, Replica]
-    metrics: SyncMetrics
+    metrics: SyncCounter
     clock: Callable[[], datetime]
 
     def run(self, job: Job) -> Result:
@@ -130,7 +146,7 @@ class ReplicaWorker:
         """
         replica = job.queue.removeprefix(_QUEUE)
         documents = job.body[_CHANGES]
-        results = self._apply(replica, [load_change(each) for each in documents])
+        results = self._apply(replica, list_changes(job))
         if busy := [result.reason for result in results if result.status == "BUSY"]:
             msg = f"{replica} was too busy for {len(busy)} of {len(results)} changes: {busy[0]}"
             raise SourceUnavailable(msg)

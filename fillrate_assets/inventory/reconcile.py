@@ -20,7 +20,7 @@ from fillrate_assets.inventory.rules import reconciliation as rules
 from fillrate_assets.inventory.rules.replication import Cause, StockCount, restate
 from fillrate_assets.inventory.snapshot_store import SnapshotFeed
 from fillrate_assets.inventory.sources.replicas import Replica
-from fillrate_assets.inventory.stock_store import StockStore
+from fillrate_assets.inventory.stock_ledger import StockCounts
 
 ORIGIN: Final = "reconciliation"
 _SENT: Final = 100
@@ -55,7 +55,7 @@ class Reconciled:
 class Reconciler:
     """Compares the replicas of an environment with its stock."""
 
-    stock: StockStore
+    stock: StockCounts
     replicas: Mapping[str, Replica]
     store: ReconciliationStore
     snapshots: SnapshotFeed

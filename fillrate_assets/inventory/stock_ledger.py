@@ -9,11 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Protocol
+from typing import Final, Protocol
+
+import polars as pl
 
 from fillrate_assets.inventory.rules import reservations as rules
+from fillrate_assets.inventory.rules.replication import StockCount
 from fillrate_assets.inventory.rules.reservations import Movement, OrderLine, Outcome, Reservation
 from fillrate_assets.storage.write_conflicts import retry_conflicts
+
+ORDERS: Final = "orders"
+RECEIPTS: Final = "receipts"
+"""Origins of changes."""
 
 Lines = Sequence[tuple[int, str, Decimal]]
 """Of an order: number, item, cases."""
@@ -48,6 +55,30 @@ class StockTable(Protocol):
 
         Raises:
             WriteConflictError: the reservation is another one now, or there is too little of an item.
+
+        """
+
+
+class StockCounts(Protocol):
+    """Counts as copies have them, wherever the stock is."""
+
+    def read_count(self, dc: str, item: str) -> StockCount | None:
+        """Read a count; None where there is none."""
+
+    def read_counts(self) -> pl.DataFrame:
+        """Read all counts, in the shape of `schema.STOCK`."""
+
+    def read_sums(self) -> pl.DataFrame:
+        """Read what each count has to equal, in the shape of `schema.SOURCE_SUMS`."""
+
+    def list_dcs(self) -> list[str]:
+        """List the DCs that have, or had, stock."""
+
+    def change(self, dc: str, item: str, decide: Callable[[StockCount | None], StockCount | None]) -> StockCount | None:
+        """Change a count as a rule decides on the latest; return the new version, None where the rule changes nothing.
+
+        Raises:
+            SourceUnavailable: the database did not answer, or other writers were quicker eight times.
 
         """
 

@@ -26,7 +26,7 @@ from fillrate_assets.inventory.rules.reservations import (
     ReservationState,
     StockChange,
 )
-from fillrate_assets.inventory.stock_ledger import StockLevel
+from fillrate_assets.inventory.stock_ledger import ORDERS, RECEIPTS, StockLevel
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql import split_binds
 from fillrate_assets.storage.sql_types import to_stored
@@ -34,8 +34,6 @@ from fillrate_assets.storage.tables import declare_table
 from fillrate_assets.storage.write_conflicts import WriteConflictError, retry_conflicts
 
 _SYSTEM: Final = "stock"
-_ORDERS: Final = "orders"
-_RECEIPTS: Final = "receipts"
 _MOST: Final = 1_000
 _TEXTS: Final = dict.fromkeys(("order_id", "dc", "item"), MAX_LENGTH)
 STOCK: Final = declare_table(schema.STOCK, lengths=_TEXTS)
@@ -71,7 +69,7 @@ class StockStore:
     def receive(self, dc: str, item: str, cases: Decimal, *, now: datetime) -> None:
         """Add goods that came in."""
         with self.database.begin(_SYSTEM, durable=True) as connection, _find_conflicts():
-            cause = Cause(_RECEIPTS, str(uuid4()))
+            cause = Cause(RECEIPTS, str(uuid4()))
             append_changes(connection, [_add(connection, dc, item, StockChange(cases), cause, now)])
 
     def read_count(self, dc: str, item: str) -> StockCount | None:
@@ -179,7 +177,7 @@ class StockStore:
         values |= {"released_below": after.released_below, "revision": after.revision, "changed_at": to_stored(now)}
         with self.database.begin(_SYSTEM, durable=True) as connection, _find_conflicts():
             self._write_reservation(connection, before, after, values)
-            cause = Cause(_ORDERS, f"{after.order_id}:{after.revision}")
+            cause = Cause(ORDERS, f"{after.order_id}:{after.revision}")
             moved = [_add(connection, after.dc, item, change, cause, now) for item, change in movement.changes.items()]
             append_changes(connection, moved)
 

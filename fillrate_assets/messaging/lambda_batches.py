@@ -19,10 +19,9 @@ from fillrate_assets.aws import sqs
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.messaging import telemetry
 from fillrate_assets.messaging.dynamo_stream import load_record
-from fillrate_assets.messaging.jobs import Handler, Job, Later, Parked, RetrySchedule
+from fillrate_assets.messaging.jobs import Done, Handler, Job, Later, Parked, RetrySchedule
 from fillrate_assets.messaging.sqs_queues import SqsQueues
-from fillrate_assets.messaging.stream_consumer import Failures
-from fillrate_assets.messaging.streams import StreamRecord
+from fillrate_assets.messaging.streams import Failures, StreamRecord
 
 NAMESPACE: Final = "Fillrate"
 BatchEvent = dict[str, Any]
@@ -35,21 +34,29 @@ BatchResponse = Mapping[str, Any]
 class BatchMetrics:
     """Counts of what became of records, printed in the embedded metric format at the end of a batch."""
 
-    def __init__(self, service: str | None = None) -> None:
+    def __init__(self, service: str | None = None, **dimensions: str) -> None:
         """Make one for the batches of a function; by default as POWERTOOLS_SERVICE_NAME says."""
         self._metrics = EphemeralMetrics(namespace=NAMESPACE, service=service)
+        self._metrics.set_default_dimensions(**dimensions)
+        self._is_empty = True
 
     def count(self, name: str, number: float = 1) -> None:
         """Count something."""
-        self._metrics.add_metric(name=name, unit=MetricUnit.Count, value=number)
+        self._add(name, MetricUnit.Count, number)
 
     def measure_seconds(self, name: str, seconds: float) -> None:
         """Measure a time."""
-        self._metrics.add_metric(name=name, unit=MetricUnit.Seconds, value=seconds)
+        self._add(name, MetricUnit.Seconds, seconds)
 
     def flush(self) -> None:
-        """Print what was counted."""
-        self._metrics.flush_metrics()
+        """Print what was counted, if anything was."""
+        if not self._is_empty:
+            self._metrics.flush_metrics()
+        self._is_empty = True
+
+    def _add(self, name: str, unit: MetricUnit, value: float) -> None:
+        self._metrics.add_metric(name=name, unit=unit, value=value)
+        self._is_empty = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,8 @@ class JobBatches:
         try:
             with telemetry.observe_job(job):
                 result = self.run(job)
+                if isinstance(result, Done):
+                    self.queues.enqueue(result.following)
         except PermanentFailure as error:
             self._give_up(record, str(error), error, job)
             return

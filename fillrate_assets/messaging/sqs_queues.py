@@ -30,10 +30,10 @@ class SqsQueues:
     """The queues of an environment, by their URLs."""
 
     urls: Mapping[str, str]
-    """By name of queue, its FIFO queue."""
+    """By name of queue."""
 
     deferred_url: str
-    """Where jobs wait until they are due: a FIFO queue delays all of its messages or none."""
+    """Where jobs of FIFO queues wait until they are due: such a queue delays all of its messages or none."""
 
     parked_url: str
     dead_letter_url: str
@@ -41,7 +41,7 @@ class SqsQueues:
     def enqueue(self, jobs: Sequence[Job]) -> None:
         """Enqueue jobs durably; one that was enqueued under its id within five minutes changes nothing."""
         for url, part in groupby(jobs, self._choose):
-            sqs.send(url, [_make_message(job) for job in part])
+            sqs.send(url, [_make_message(job, url) for job in part])
 
     def count_waiting(self) -> Mapping[str, int]:
         """Count the messages that are due or are worked on, by queue; SQS says about how many."""
@@ -135,7 +135,7 @@ class SqsQueues:
             msg = f"{stored.job.job_id} cannot be tried again: it came from no queue of ours"
             raise PermanentFailure(msg)
         options = {"MessageGroupId": _hash(stored.body), "MessageDeduplicationId": uuid4().hex}
-        sqs.send(urls[0], [sqs.Message(stored.body, options)])
+        sqs.send(urls[0], [sqs.Message(stored.body, options if _is_fifo(urls[0]) else {})])
 
     def _list(self, url: str, limit: int) -> list[StoredJob]:
         with closing(self._browse(url)) as browsed:
@@ -164,12 +164,11 @@ class SqsQueues:
                     sqs.hide(url, receipt, 0)
 
     def _choose(self, job: Job) -> str:
-        if job.delay_seconds > 0:
-            return self.deferred_url
         if job.queue not in self.urls:
             msg = f"queue {job.queue} has no URL: set FILLRATE_FULFILLMENT_AWS__QUEUE_URLS"
             raise PermanentFailure(msg)
-        return self.urls[job.queue]
+        url = self.urls[job.queue]
+        return self.deferred_url if job.delay_seconds > 0 and _is_fifo(url) else url
 
 
 def dump_stored(body: str, reason: str, now: datetime, **details: object) -> str:
@@ -207,10 +206,16 @@ def _load_object(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _make_message(job: Job) -> sqs.Message:
+def _is_fifo(url: str) -> bool:
+    return url.endswith(".fifo")
+
+
+def _make_message(job: Job, url: str) -> sqs.Message:
     if job.delay_seconds > 0:
         delay = min(math.ceil(job.delay_seconds), sqs.LONGEST_DELAY_SECONDS)
         return sqs.Message(replace(job, delay_seconds=0).dump(), {"DelaySeconds": delay})
+    if not _is_fifo(url):
+        return sqs.Message(job.dump())
     options: dict[str, Any] = {
         "MessageGroupId": _hash(job.partition or job.job_id),
         "MessageDeduplicationId": _hash(job.job_id),

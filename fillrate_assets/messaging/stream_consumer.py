@@ -6,7 +6,7 @@ The same rule holds where Lambda reads a stream of DynamoDB, see `lambda_batches
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Event
@@ -15,14 +15,11 @@ from typing import Final
 from fillrate_assets.core.errors import SourceUnavailable
 from fillrate_assets.messaging.stream_batches import WHOLE, Batch, Record, Settlement, StreamPolicy, expire, settle
 from fillrate_assets.messaging.stream_progress import LeaseLostError, Progress, ProgressStore
-from fillrate_assets.messaging.streams import Shard, Stream, StreamRecord
+from fillrate_assets.messaging.streams import Failures, Shard, Stream, StreamRecord
 
 _LOG: Final = logging.getLogger("fillrate.streams")
 
 _UNAVAILABLE_SECONDS: Final = 1
-
-Failures = Mapping[int, str]
-"""Why records failed, by their sequence numbers."""
 
 
 @dataclass

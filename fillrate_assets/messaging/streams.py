@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+Failures = Mapping[int, str]
+"""Why records failed, by their sequence numbers."""
+
 
 @dataclass(frozen=True)
 class StreamRecord:

@@ -34,9 +34,9 @@ from fillrate_assets.messaging.jobs import Job
 from fillrate_assets.messaging.lambda_batches import BatchMetrics
 from fillrate_assets.messaging.sqs_queues import SqsQueues
 from fillrate_assets.messaging.stream_batches import StreamPolicy
-from fillrate_assets.messaging.stream_consumer import Failures, StreamConsumer
+from fillrate_assets.messaging.stream_consumer import StreamConsumer
 from fillrate_assets.messaging.stream_progress import ProgressStore
-from fillrate_assets.messaging.streams import StreamRecord
+from fillrate_assets.messaging.streams import Failures, StreamRecord
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories.fulfillment_events import LINES, make_event
 from fillrate_assets_tests.fixtures.cloud import Cloud

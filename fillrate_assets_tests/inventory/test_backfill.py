@@ -20,7 +20,8 @@ from fillrate_assets.inventory.replica_registry import ReplicaRegistry
 from fillrate_assets.inventory.replica_store import ReplicaStore
 from fillrate_assets.inventory.rules.reconciliation import compare_replicas
 from fillrate_assets.inventory.rules.replication import Cause, StockCount, take_stock
-from fillrate_assets.inventory.sources.replicas import ChangeResult, LocalReplica
+from fillrate_assets.inventory.sources.local_replica import LocalReplica
+from fillrate_assets.inventory.sources.replicas import ChangeResult
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.inventory.sync_metrics import SyncMetrics
 from fillrate_assets.messaging.jobs import Done

@@ -17,7 +17,8 @@ from fillrate_assets.inventory.fan_out import FanOut, ReplicaWorker, build_queue
 from fillrate_assets.inventory.replica_store import ReplicaStore
 from fillrate_assets.inventory.rules.replication import StockCount
 from fillrate_assets.inventory.rules.sync_alarms import ReplicaSync
-from fillrate_assets.inventory.sources.replicas import ChangeResult, LocalReplica, Replica
+from fillrate_assets.inventory.sources.local_replica import LocalReplica
+from fillrate_assets.inventory.sources.replicas import ChangeResult, Replica
 from fillrate_assets.inventory.sync_metrics import SyncMetrics, read_status
 from fillrate_assets.messaging.jobs import Done, Job
 from fillrate_assets.messaging.streams import StreamRecord
@@ -101,6 +102,7 @@ def test_a_job_applies_its_changes(database: Database) -> None:
     assert worker.run(job) == Done()
     assert worker.run(Job.load(job.dump())) == Done()
     assert copies.read_copy("DC01", "4711") == make_change(2)
+    assert isinstance(worker.metrics, SyncMetrics)
     worker.metrics.store()
     status = read_status(database, 0, now=NOON, window=timedelta(minutes=5))
     # From one and two seconds past noon to three; the second time all of it was there.

@@ -21,7 +21,8 @@ from fillrate_assets.inventory.reconciliation_store import FINDINGS, RECONCILIAT
 from fillrate_assets.inventory.replica_store import ReplicaStore
 from fillrate_assets.inventory.rules.replication import Cause, StockCount, take_stock
 from fillrate_assets.inventory.snapshot_store import SNAPSHOTS, SnapshotFeed
-from fillrate_assets.inventory.sources.replicas import ChangeResult, LocalReplica, Replica
+from fillrate_assets.inventory.sources.local_replica import LocalReplica
+from fillrate_assets.inventory.sources.replicas import ChangeResult, Replica
 from fillrate_assets.inventory.stock_store import STOCK, StockStore
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories.stock_changes import NOON, make_change

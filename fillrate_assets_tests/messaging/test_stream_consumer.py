@@ -21,9 +21,9 @@ from fillrate_assets.inventory.change_stream import STOCK_CHANGES, Moved, StockS
 from fillrate_assets.messaging.dynamo_stream import DynamoStream
 from fillrate_assets.messaging.lambda_batches import BatchMetrics, StreamBatches
 from fillrate_assets.messaging.stream_batches import WHOLE
-from fillrate_assets.messaging.stream_consumer import Failures, StreamConsumer
+from fillrate_assets.messaging.stream_consumer import StreamConsumer
 from fillrate_assets.messaging.stream_progress import ProgressStore
-from fillrate_assets.messaging.streams import Shard, Slice, Stream, StreamRecord
+from fillrate_assets.messaging.streams import Failures, Shard, Slice, Stream, StreamRecord
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories.stock_changes import NOON, make_change
 from fillrate_assets_tests.fixtures.embedded import create_database

@@ -22,7 +22,7 @@ from fillrate_assets.inventory.reconciliation_store import FINDINGS
 from fillrate_assets.inventory.replica_store import COPIES, ReplicaStore
 from fillrate_assets.inventory.rules.reconciliation import GRACE
 from fillrate_assets.inventory.rules.replication import StockCount
-from fillrate_assets.inventory.sources.replicas import LocalReplica
+from fillrate_assets.inventory.sources.local_replica import LocalReplica
 from fillrate_assets.inventory.stock_store import RESERVATIONS, StockStore, load_counts
 from fillrate_assets.inventory.sync_metrics import SYNC_MINUTES, read_status
 from fillrate_assets.messaging.dbos_queue import DbosQueue

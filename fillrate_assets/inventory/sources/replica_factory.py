@@ -9,7 +9,8 @@ from fillrate_assets.core.database_url import locate_file
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.inventory.replica_registry import ReplicaRegistry
 from fillrate_assets.inventory.replica_store import ReplicaStore
-from fillrate_assets.inventory.sources.replicas import HttpReplica, LocalReplica, Replica
+from fillrate_assets.inventory.sources.local_replica import LocalReplica
+from fillrate_assets.inventory.sources.replicas import HttpReplica, Replica
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database

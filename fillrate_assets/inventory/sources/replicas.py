@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final, Protocol
 from urllib.parse import urlencode
 
@@ -15,14 +14,11 @@ from pydantic import ValidationError
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.inventory import schema
 from fillrate_assets.inventory.change_documents import RESULTS, CopyDocument, Status, dump_change
-from fillrate_assets.inventory.replica_store import ReplicaStore
 from fillrate_assets.inventory.rules.replication import StockCount
 from fillrate_assets.messaging.http_exchange import exchange
 
 _MAX_ANSWER: Final = 256 * 1024 * 1024
 _HEADERS: Final = {"Content-Type": "application/json"}
-
-_CONFLICT: Final = "this version is there with other values"
 
 
 @dataclass(frozen=True)
@@ -61,27 +57,6 @@ class Replica(Protocol):
             SourceUnavailable: it did not answer.
 
         """
-
-
-@dataclass(frozen=True)
-class LocalReplica:
-    """A replica whose database is at hand."""
-
-    store: ReplicaStore
-    clock: Callable[[], datetime]
-
-    def apply(self, changes: Sequence[StockCount]) -> list[ChangeResult]:
-        """Apply changes."""
-        outcomes = self.store.apply(changes, now=self.clock())
-        return [ChangeResult(each, _CONFLICT if each == "CONFLICT" else "") for each in outcomes]
-
-    def read_copy(self, dc: str, item: str) -> StockCount | None:
-        """Read its copy of one count."""
-        return self.store.read_copy(dc, item)
-
-    def read_copies(self) -> pl.DataFrame:
-        """Read all of its counts."""
-        return self.store.read_copies()
 
 
 @dataclass(frozen=True)

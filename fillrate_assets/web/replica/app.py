@@ -23,7 +23,7 @@ from fillrate_assets.inventory import schema
 from fillrate_assets.inventory.change_documents import CopyDocument, load_change
 from fillrate_assets.inventory.replica_store import ReplicaStore
 from fillrate_assets.inventory.rules.replication import StockCount
-from fillrate_assets.inventory.sources.replicas import LocalReplica
+from fillrate_assets.inventory.sources.local_replica import LocalReplica
 from fillrate_assets.web.json_service import MAX_CONCURRENT, build_service, read_body
 
 MAX_CHANGES: Final = 500
