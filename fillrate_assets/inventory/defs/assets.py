@@ -3,21 +3,19 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
-import polars as pl
 
 from fillrate_assets.core.runbooks import name_runbook
 from fillrate_assets.inventory import schema
+from fillrate_assets.inventory.defs.metadata import describe_reconciliation, describe_sync
 from fillrate_assets.inventory.defs.resources import StockNetwork
 from fillrate_assets.inventory.reconcile import Reconciled
-from fillrate_assets.inventory.rules.backpressure import compute_pause
-from fillrate_assets.inventory.rules.reconciliation import measure_accuracy
-from fillrate_assets.inventory.rules.sync_alarms import SyncStatus, find_alarms
+from fillrate_assets.inventory.rules.sync_alarms import find_alarms
 from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.orchestration.asset_options import declare_external_asset, declare_health_asset
-from fillrate_assets.orchestration.ui_metadata import make_column_metadata, make_table
+from fillrate_assets.orchestration.ui_metadata import make_column_metadata
 
 AREA: Final = "inventory"
 OWNERS: Final = ["team:inventory"]
@@ -32,7 +30,6 @@ _LATEST: Final = timedelta(hours=2, minutes=15)
 _FORMAT: Final = "%Y-%m-%dT%H:%M"
 _WINDOW: Final = timedelta(minutes=5)
 _MAX_AGE: Final = timedelta(hours=2.5)
-_LISTED: Final = 50
 
 STOCK: Final = declare_external_asset(
     [AREA, "stock"],
@@ -115,7 +112,7 @@ def build(first: date, kind: str) -> list[dg.AssetsDefinition | dg.AssetSpec]:
         for name, problem in problems.items():
             if problem is not None:
                 _notify(outbox, name, problem, now)
-        yield dg.MaterializeResult(metadata=_describe(done))
+        yield dg.MaterializeResult(metadata=describe_reconciliation(done))
         for name, problem in problems.items():
             yield dg.AssetCheckResult(
                 check_name=name, asset_key=RECONCILIATION, passed=problem is None, description=problem
@@ -169,7 +166,7 @@ def inventory_summary(
     status = stock_network.read_sync(now, _WINDOW)
     for name, found in find_alarms(status, now=now).items():
         _notify(outbox, name, found, now)
-    metadata = _describe_sync(status)
+    metadata = describe_sync(status)
     shown = json.dumps(metadata, sort_keys=True)
     if shown == context.cursor or not (status.replicas or status.unread):
         return dg.SensorResult(skip_reason=dg.SkipReason("nothing happened since the summary before"))
@@ -180,19 +177,6 @@ def _notify(outbox: Outbox, name: str, found: str, now: datetime) -> None:
     """Notify people of what is wrong and what to do about it, once an hour."""
     text = f"{found}\nRunbook: {name_runbook(name)}"
     outbox.send(f"inventory: {name}", text, key=f"inventory:{name}:{now:%Y-%m-%dT%H}", now=now)
-
-
-def _describe_sync(status: SyncStatus) -> dict[str, float]:
-    described: dict[str, float] = {"not read of the stream": status.unread, "dead letters": status.dead_letters}
-    if pause := max((compute_pause(each.latency) for each in status.replicas), default=0):
-        described["writers wait after a change, s"] = round(pause, 3)
-    for each in status.replicas:
-        described[f"{each.name}: applied"] = each.applied
-        described[f"{each.name}: failed"] = each.failed
-        if each.latency is not None:
-            described[f"{each.name}: mean latency, s"] = round(each.latency.total_seconds(), 3)
-            described[f"{each.name}: longest, s"] = round(each.longest.total_seconds(), 3)
-    return described
 
 
 HEALTH: Final = declare_health_asset(
@@ -217,27 +201,6 @@ def reconciliation_age(
         problem = f"copies were compared {when}: see that the schedule {JOB} is on and its runs succeed"
         _notify(outbox, AGE, problem, now)
     return dg.AssetCheckResult(passed=passed, description=problem)
-
-
-def _describe(done: Reconciled) -> dict[str, Any]:
-    compared = int(done.summary["compared"].sum())
-    described: dict[str, Any] = {
-        "compared": compared,
-        "discrepancies": compared - int(done.summary["matching"].sum()),
-        "repaired": done.repaired,
-        "by DC": make_table(done.summary.drop("at", "failure")),
-        "findings": make_table(done.findings.head(_LISTED)),
-        "items with most discrepancies": make_table(_rank_items(done.findings)),
-    }
-    if done.accuracy is not None:
-        described["accuracy, %"] = round(100 * done.accuracy, 4)
-        described["discrepancy rate, %"] = round(100 * (1 - done.accuracy), 4)
-    return described
-
-
-def _rank_items(findings: pl.DataFrame) -> pl.DataFrame:
-    wrong = measure_accuracy(findings, "item").filter(pl.col("discrepancies") > 0)
-    return wrong.select("item", "discrepancies").sort("discrepancies", "item", descending=[True, False]).head(10)
 
 
 def _describe_failures(done: Reconciled) -> str | None:

@@ -79,12 +79,16 @@ def test_a_window_is_reconciled_and_its_numbers_are_shown(chosen: Settings, inst
     numbers = {name: shown[name].value for name in ("compared", "discrepancies", "repaired", "accuracy, %")}
     assert numbers == {"compared": 4, "discrepancies": 4, "repaired": 4, "accuracy, %": 0.0}
     assert find_failed(first) == {}
+    by_dc = {name: shown[name].value for name in ("DC01: accuracy, %", "DC02: discrepancies", "found MISSING")}
+    assert by_dc == {"DC01: accuracy, %": 0.0, "DC02: discrepancies": 2, "found MISSING": 4}
     copies = [each.read_copies().height for each in make_replicas(chosen, stock).values()]
     assert copies == [2, 2]
 
     second = reconcile(chosen, instance)
     shown = find_metadata(second)
     assert (shown["accuracy, %"].value, shown["repaired"].value) == (100.0, 0)
+    # What is not found is drawn as well: a chart without it would have holes.
+    assert (shown["DC02: accuracy, %"].value, shown["found MISSING"].value) == (100.0, 0)
     assert list_sent(chosen) == []
 
 
