@@ -494,8 +494,10 @@ class Settings(BaseSettings):
         self.settings_file.write_text(tomlkit.dumps(document))
         return self.model_copy(update={"first_ship_date": first})
 
-    def with_orders_of_fulfillment(self, first: date) -> Settings:
-        """Return these settings with orders that come from fulfillment; written to `settings.toml` of an empty home.
+    def with_one_network(self, first: date) -> Settings:
+        """Return these settings with orders of fulfillment and snapshots of the inventory.
+
+        They are written to `settings.toml` of an empty home.
 
         Args:
             first: the first ship date, where it is not written yet.
@@ -504,21 +506,18 @@ class Settings(BaseSettings):
             PermanentFailure: the home holds the orders of another system.
 
         """
-        if self.sources.orders_from_fulfillment:
+        fed = {"orders_from_fulfillment": True, "snapshots_from_inventory": True}
+        if self.sources == (sources := self.sources.model_copy(update=fed)):
             return self
-        if (self.home / "systems").exists():
+        if (self.home / "systems").exists() and not self.sources.orders_from_fulfillment:
             msg = f"{self.home} holds other data already: choose another FILLRATE_HOME"
             raise PermanentFailure(msg)
         self.home.mkdir(parents=True, exist_ok=True)
         document = self._read_document()
         document.setdefault("first_ship_date", first)
-        document["sources"] = {**document.get("sources", {}), "orders_from_fulfillment": True}
+        document["sources"] = {**document.get("sources", {}), **fed}
         self.settings_file.write_text(tomlkit.dumps(document))
-        made = {
-            "first_ship_date": document["first_ship_date"],
-            "sources": self.sources.model_copy(update={"orders_from_fulfillment": True}),
-        }
-        return self.model_copy(update=made)
+        return self.model_copy(update={"first_ship_date": document["first_ship_date"], "sources": sources})
 
     def with_local_feedback(self) -> Settings:
         """Return these settings with pages for answers on this machine, if there are none; written to `settings.toml`.

@@ -251,11 +251,12 @@ def test_the_first_data_of_a_home_say_where_its_partitions_begin(tmp_path: Path)
 
 def test_orders_come_from_fulfillment_in_an_empty_home_alone(home: Path) -> None:
     first = date(2026, 2, 1)
-    chosen = settings.load(home=home).with_orders_of_fulfillment(first)
+    chosen = settings.load(home=home).with_one_network(first)
     assert (chosen.sources.orders_from_fulfillment, chosen.first_ship_date) == (True, first)
+    assert chosen.sources.snapshots_from_inventory
     assert settings.load(home=home) == chosen
-    assert chosen.with_orders_of_fulfillment(date(2026, 3, 1)) == chosen
+    assert chosen.with_one_network(date(2026, 3, 1)) == chosen
     other = home.parent / "other"
     (other / "systems").mkdir(parents=True)
     with pytest.raises(PermanentFailure, match="holds other data already"):
-        settings.load(home=other).with_orders_of_fulfillment(first)
+        settings.load(home=other).with_one_network(first)

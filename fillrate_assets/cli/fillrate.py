@@ -255,6 +255,27 @@ def explain(dc: str, ship_date: date, item: str, directory: Path | None, mapping
     click.echo("\n".join(map(escape_controls, text.split("\n"))), nl=False)
 
 
+@click.command("explain-order")
+@click.argument("order")
+def explain_order(order: str) -> None:
+    """Explain why an order was short, across the areas.
+
+    Says where it is, what its DC had of its items when the inventory answered, for whom that was reserved, whether the
+    DC's own copy was equal, and what fill rates say of its lines.
+
+    \b
+    Example:
+      fillrate explain-order 261128-000002
+    """
+    from fillrate_assets import settings
+    from fillrate_assets.cli.order_explanation import read_explanation
+
+    with show_activity("Reading the order"):
+        lines = [*read_explanation(settings.load(), order).describe()]
+    for line in lines:
+        click.echo(escape_controls(line))
+
+
 @click.command()
 @click.argument("directory", metavar="DIR", type=DIRECTORY)
 @add_mapping_option
@@ -619,5 +640,5 @@ def _echo_lines(lines: Iterable[str]) -> None:
         click.echo(escape_controls(line), err=True)
 
 
-COMMANDS: Final = (calculate, report, explain, load, demo, sample, run, upgrade, describe_settings)
+COMMANDS: Final = (calculate, report, explain, explain_order, load, demo, sample, run, upgrade, describe_settings)
 """What `fillrate` offers besides `fillrate buffers`."""

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from datetime import UTC, date, datetime
-from multiprocessing import get_context
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -43,7 +41,7 @@ for _command in (dead_letters, parked, replay):
 @click.option("--parties", type=click.IntRange(0, 1_000), default=9, show_default=True, help="How many onboardings.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Another seed, another day.")
 @click.option("--outage/--no-outage", default=True, show_default=True, help="The carrier is gone for a third of it.")
-@click.option("--fill-rates", is_flag=True, help="Ten ship days up to yesterday, and the fill rates of their orders.")
+@click.option("--fill-rates", is_flag=True, help="Ten ship days and today, and the fill rates of their orders.")
 @add_findings_option
 def demo(*, orders: int, parties: int, seed: int, outage: bool, fill_rates: bool, findings: Path | None) -> None:
     """Send a simulated day at speed, with faults, and show what became of it.
@@ -52,8 +50,9 @@ def demo(*, orders: int, parties: int, seed: int, outage: bool, fill_rates: bool
     carrier is gone for a while. At the end nothing may be lost and nothing done twice, or it exits with 1. Run again
     in the same home, it sends the same events, which are known then.
 
-    With --fill-rates the orders are those of ten ship days of a small network, whose items, DCs and snapshots are
-    filled into the home, which must hold no other network. What shipped goes through Dagster into fill rates.
+    With --fill-rates the orders are those of a small network, whose items, DCs and snapshots are filled into the home,
+    which must hold no other network. Today its items are counted, the counts go to its DCs, which give the snapshots,
+    and orders take what there is. What shipped goes through Dagster into fill rates.
 
     \b
     Example: a day of a thousand orders
@@ -61,7 +60,7 @@ def demo(*, orders: int, parties: int, seed: int, outage: bool, fill_rates: bool
     """
     extras.require("fulfillment", "fillrate fulfillment demo")
     from fillrate_assets import settings
-    from fillrate_assets.cli import fulfillment_demo
+    from fillrate_assets.cli import fulfillment_demo, network_day
     from fillrate_assets.cli.progress import name_command, show_activity
     from fillrate_assets.sample.fulfillment_day import SimulatedDay
 
@@ -69,14 +68,17 @@ def demo(*, orders: int, parties: int, seed: int, outage: bool, fill_rates: bool
     day = network or SimulatedDay(orders, parties, date(2026, 2, 10), seed)
     chosen, documents = settings.load(), day.make_documents()
     with show_activity("Sending a day of orders"):
-        result = fulfillment_demo.run_day(chosen, documents, seed, outage=outage)
+        result = fulfillment_demo.run_day(chosen, documents, seed, outage=outage, network=network)
     for line in fulfillment_demo.describe(result):
         click.echo(line)
     failed = network is not None and _run_fill_rates(network)
     known = [each["order_id"] for each in documents if each["type"] == "OrderReceived"]
-    print_lines([*fulfillment_demo.list_next_steps(known, name_command(), reports=network is not None)])
+    short = None if network is None else network_day.find_short_order(settings.load(), network)
+    if short is not None:
+        print_lines([f"Why was {short.order.order_id} short?", *short.summarize(), ""])
+    print_lines([*fulfillment_demo.list_next_steps(known, short, name_command())])
     if findings is not None:
-        fulfillment_demo.find(chosen, result, known[0]).write(findings)
+        fulfillment_demo.find(chosen, result, known[0], short).write(findings)
     if failed or not result.is_right:
         raise click.exceptions.Exit(1)
 
@@ -89,11 +91,9 @@ def _fill_network(orders: int, parties: int, seed: int) -> OrderNetwork:
 
     chosen = settings.load()
     # Run again in a later week, its orders are those of the days that it began with.
-    filled = chosen.with_orders_of_fulfillment(datetime.now(UTC).date() - DAYS)
+    filled = chosen.with_one_network(datetime.now(UTC).date() - DAYS)
     network = OrderNetwork.make(orders, parties, seed, first=filled.first_ship_date)
-    # In a process of its own: where the queue has been open, DuckDB complains as the process ends.
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
-        process.submit(network.fill, filled).result()
+    network.fill(filled)
     return network
 
 
@@ -103,7 +103,7 @@ def _run_fill_rates(network: OrderNetwork) -> bool:
     from fillrate_assets.cli import fulfillment_demo, launcher
 
     chosen, days, failed = settings.load(), network.network, False
-    wanted = [launcher.RunRange(dc, days.first, days.last) for dc in days.dc_codes]
+    wanted = [launcher.RunRange(dc, days.first, network.today) for dc in days.dc_codes]
     click.echo("")
     for ran in launcher.run(chosen, wanted):
         for problem in [ran.failure] if ran.failure else ran.failed_checks:

@@ -15,6 +15,8 @@ import polars as pl
 import sqlalchemy as sa
 
 from fillrate_assets.cli import fulfillment_systems as systems
+from fillrate_assets.cli.network_day import NetworkDay
+from fillrate_assets.cli.order_explanation import OrderExplanation
 from fillrate_assets.cli.tour import Findings
 from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.text_table import format_table
@@ -33,6 +35,7 @@ from fillrate_assets.fulfillment.transition_log import REJECTED_EVENTS, TRANSITI
 from fillrate_assets.messaging.dbos_queue import DbosQueue
 from fillrate_assets.messaging.jobs import RetrySchedule
 from fillrate_assets.sample.fulfillment_targets import Faults, SimulatedWorld
+from fillrate_assets.sample.order_network import OrderNetwork
 from fillrate_assets.sample.order_stock import OrderStock
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
@@ -68,6 +71,7 @@ def run_day(
     seed: int,
     *,
     outage: bool,
+    network: OrderNetwork | None = None,
     progress: Callable[[str], None] = lambda _text: None,
 ) -> DayResult:
     """Send what a day brings through intake, queues and worker, until nothing is left to do.
@@ -77,6 +81,7 @@ def run_day(
         documents: what is sent.
         seed: of what targets do.
         outage: whether a downstream system is gone for a third of it.
+        network: whose counts go to its DCs meanwhile, and whose orders of today follow.
         progress: gets a line now and then.
 
     """
@@ -87,7 +92,9 @@ def run_day(
         worker, engine = systems.make_worker(settings, database, queue, world.make_targets(FUNCTIONS), "demo")
         quick = RetrySchedule(base_seconds=0.2, max_seconds=2)
         engine = replace(engine, queues=[replace(each, retry=quick) for each in engine.queues])
-        with engine, _without_log_lines():
+        day = None if network is None else NetworkDay.make(settings, database, queue, network)
+
+        def send(documents: Sequence[Mapping[str, Any]]) -> None:
             for start in range(0, len(documents), _BATCH):
                 share = start / len(documents)
                 world.down = {_DOWN} if outage and 1 / 3 <= share < 2 / 3 else set()
@@ -95,9 +102,17 @@ def run_day(
                 sent.update(worker.intake.accept(received))
                 progress(f"{min(start + _BATCH, len(documents))} of {len(documents)} events sent")
             world.down = set()
-            while left := queue.count_unfinished():
+            while (left := queue.count_unfinished()) or (day is not None and day.sync.is_behind()):
                 progress(f"{left} jobs to do")
                 time.sleep(0.2)
+
+        with engine if day is None else day.sync.join(engine), _without_log_lines():
+            if day is None:
+                send(documents)
+            else:
+                with day.sync.read_stream():
+                    send(documents)
+                    documents = [*documents, *day.run(world, send)]
         counts = _count(database, queue, world)
     return DayResult(len(documents), sent, counts, read_totals(stored).heads, time.perf_counter() - begun)
 
@@ -182,8 +197,8 @@ def reconcile(settings: Settings) -> Iterator[str]:
     yield from format_doubts(_read_doubts(settings)) or ["Nothing is in doubt."]
 
 
-def find(settings: Settings, result: DayResult, order_id: str) -> Findings:
-    """Say what became of a day in a few sentences."""
+def find(settings: Settings, result: DayResult, order_id: str, short: OrderExplanation | None) -> Findings:
+    """Say what became of a day in a few sentences, and why an order was short."""
     counts, units = result.counts, read_units(systems.open_database(settings))
     orders = sum(result.states.values())
     sent = f"{result.documents:,} events of {orders:,} orders and onboardings were sent, some twice, early or"
@@ -203,7 +218,9 @@ def find(settings: Settings, result: DayResult, order_id: str) -> Findings:
         "What was given up?": "fulfillment dead-letters",
         "What did not ship, and why?": "report --by path",
     }
-    return Findings(sentences, steps)
+    if short is None:
+        return Findings(sentences, steps)
+    return Findings(sentences, steps, short.order.order_id, short.summarize())
 
 
 def _compare(settings: Settings, units: OrderUnits) -> str:
@@ -225,11 +242,13 @@ def _read_doubts(settings: Settings) -> Doubts:
     return read_facts_from_lake(settings, PartitionFilter())[0].doubts
 
 
-def list_next_steps(order_ids: Sequence[str], command: str, *, reports: bool) -> Iterator[str]:
+def list_next_steps(order_ids: Sequence[str], short: OrderExplanation | None, command: str) -> Iterator[str]:
     """List what to look at next."""
     for order_id in order_ids[:1]:
         yield f"Why is an order where it is?  {command} fulfillment explain {order_id}"
+    if short is not None:
+        yield f"Why was an order short?       {command} explain-order {short.order.order_id}"
     yield f"What was given up?            {command} fulfillment dead-letters"
     yield f"Does the log explain all?     {command} fulfillment replay verify"
-    if reports:
+    if short is not None:
         yield f"What did not ship, and why?   {command} report --by path"

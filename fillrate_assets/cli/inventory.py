@@ -96,12 +96,15 @@ def set_count(dc: str, item: str, cases: Decimal, by: str) -> None:
     """
     from fillrate_assets import settings
     from fillrate_assets.cli import fulfillment_systems, inventory_systems
+    from fillrate_assets.core.decimals import format_cases
     from fillrate_assets.inventory.stock_store import StockStore
 
     changed = inventory_systems.count_stock(
         StockStore(fulfillment_systems.open_database(settings.load())), dc, item, cases, by
     )
-    click.echo("unchanged" if changed is None else f"{item} of {dc}: {changed.on_hand:f}, seq {changed.seq}")
+    click.echo(
+        "unchanged" if changed is None else f"{item} of {dc}: {format_cases(changed.on_hand)}, seq {changed.seq}"
+    )
 
 
 @inventory.command()

@@ -97,12 +97,12 @@ def run_peak(settings: Settings, orders: int, items: int, seed: int) -> PeakResu
         sync = inventory_systems.Sync(settings, database, queue, replicas, "inventory-demo", _PROBE_SECONDS)
         with sync.run():
             answers = _order(StockLedger(stock), replicas[_DOWN], orders, names, seed)
-            while queue.count_unfinished() or _is_behind(stock, replicas):
+            while queue.count_unfinished() or sync.is_behind():
                 time.sleep(0.1)
             seconds = time.perf_counter() - begun
             _spoil(replicas, stock)
             reconciler = inventory_systems.make_reconciler(database, replicas)
-            passes = [*_reconcile(reconciler, stock, replicas)]
+            passes = [*_reconcile(reconciler, sync)]
         counts = stock.read_counts()
         oversold = counts.filter(pl.col("reserved_cases") > pl.col("on_hand_cases")).height
         return PeakResult(
@@ -146,16 +146,6 @@ def _order(ledger: StockLedger, down: FaultyReplica, orders: int, items: list[st
     return answers
 
 
-def _is_behind(stock: StockStore, replicas: dict[str, FaultyReplica]) -> bool:
-    """Return whether a change has not been read of the stream, or not taken by a DC."""
-    latest = stock.read_counts().select("dc", "item", "seq")
-    older = pl.col("seq_right").is_null() | (pl.col("seq_right") < pl.col("seq"))
-    return any(
-        latest.join(each.read_copies().select("dc", "item", "seq"), on=["dc", "item"], how="left").filter(older).height
-        for each in replicas.values()
-    )
-
-
 def _spoil(replicas: dict[str, FaultyReplica], stock: StockStore) -> None:
     """Let a DC write what the source never said: another quantity, a version ahead, an item of its own."""
     now = replica_factory.get_utc_now()
@@ -168,11 +158,11 @@ def _spoil(replicas: dict[str, FaultyReplica], stock: StockStore) -> None:
     replicas["DC02"].replica.apply(wrong)
 
 
-def _reconcile(reconciler: Reconciler, stock: StockStore, replicas: dict[str, FaultyReplica]) -> Iterator[Reconciled]:
+def _reconcile(reconciler: Reconciler, sync: inventory_systems.Sync) -> Iterator[Reconciled]:
     """Reconcile as often as it takes, as if it were every two hours."""
     for number in range(_PASSES):
         yield reconciler.run(now=replica_factory.get_utc_now() + GRACE + timedelta(hours=2 * number, seconds=1))
-        while _is_behind(stock, replicas):
+        while sync.is_behind():
             time.sleep(0.05)
 
 

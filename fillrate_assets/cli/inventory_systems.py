@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import version
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
+
+import polars as pl
 
 from fillrate_assets.aws import secrets
 from fillrate_assets.cli.fulfillment_systems import STOPPING_SECONDS
@@ -37,6 +39,7 @@ from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 
 if TYPE_CHECKING:
+    from fillrate_assets.messaging.dbos_engine import DbosWorker
     from fillrate_assets.messaging.dbos_queue import DbosQueue
 
 _LOG: Final = logging.getLogger("fillrate.inventory")
@@ -96,15 +99,38 @@ class Sync:
     probe_seconds: float = 10
     """After which a DC that is down is tried again."""
 
+    @cached_property
+    def metrics(self) -> SyncMetrics:
+        """Return what is counted of it."""
+        return SyncMetrics(self.database, self.name)
+
+    def join(self, engine: DbosWorker) -> DbosWorker:
+        """Return a worker that runs the jobs of the DCs besides its own: a process has one worker."""
+        worker = ReplicaWorker(self.replicas, self.metrics, get_utc_now)
+        queues = build_queues([*self.replicas], self.settings.inventory.concurrency, self.probe_seconds)
+        handlers = {each.name: worker.run for each in queues} | {REFUSED_QUEUE: self._make_fan_out().try_again}
+        return replace(engine, queues=[*engine.queues, *queues], handlers={**engine.handlers, **handlers})
+
     @contextmanager
     def run(self) -> Iterator[None]:
         """Run until the block ends."""
         from fillrate_assets.messaging.dbos_engine import DbosWorker  # noqa: PLC0415 - it needs an extra
 
-        metrics = SyncMetrics(self.database, self.name)
-        fan_out, worker = self._make_fan_out(), ReplicaWorker(self.replicas, metrics, get_utc_now)
-        queues = build_queues([*self.replicas], self.settings.inventory.concurrency, self.probe_seconds)
-        handlers = {each.name: worker.run for each in queues} | {REFUSED_QUEUE: fan_out.try_again}
+        engine = DbosWorker(
+            self.queue,
+            [],
+            {},
+            name=self.name,
+            code_version=version("fillrate-assets"),
+            stopping_seconds=STOPPING_SECONDS,
+        )
+        with self.join(engine), self.read_stream():
+            yield
+
+    @contextmanager
+    def read_stream(self) -> Iterator[None]:
+        """Enqueue what changes for every DC, and do what is due now and then, until the block ends."""
+        fan_out = self._make_fan_out()
         consumer = StreamConsumer(
             StockStream(self.database),
             ProgressStore(self.database, f"{self.name}:{uuid4()}"),
@@ -113,29 +139,27 @@ class Sync:
             lambda shard: _LOG.error("changes of shard %s are lost: run `fillrate inventory reconcile`", shard.name),
             get_utc_now,
         )
-        engine = DbosWorker(
-            self.queue,
-            queues,
-            handlers,
-            name=self.name,
-            code_version=version("fillrate-assets"),
-            stopping_seconds=STOPPING_SECONDS,
-        )
         stopping = Event()
         reader = Thread(target=consume, args=(consumer, stopping), name="stock changes", daemon=True)
-        repeated: list[tuple[Callable[[], object], float]] = [(metrics.store, _STORED_SECONDS)]
+        repeated: list[tuple[Callable[[], object], float]] = [(self.metrics.store, _STORED_SECONDS)]
         if self.settings.inventory.reservation_hours is not None:
             repeated.append((self._make_expiry(self.settings.inventory.reservation_hours).run, _EXPIRY_SECONDS))
         threads = [reader, *(Thread(target=_repeat, args=(*each, stopping), daemon=True) for each in repeated)]
-        with engine:
+        for each in threads:
+            each.start()
+        try:
+            yield
+        finally:
+            stopping.set()
             for each in threads:
-                each.start()
-            try:
-                yield
-            finally:
-                stopping.set()
-                for each in threads:
-                    each.join(STOPPING_SECONDS)
+                each.join(STOPPING_SECONDS)
+
+    def is_behind(self) -> bool:
+        """Return whether a change has not been read of the stream, or not taken by a DC."""
+        latest = StockStore(self.database).read_counts().select("dc", "item", "seq")
+        older = pl.col("seq_right").is_null() | (pl.col("seq_right") < pl.col("seq"))
+        copies = (each.read_copies().select("dc", "item", "seq") for each in self.replicas.values())
+        return any(latest.join(each, on=["dc", "item"], how="left").filter(older).height for each in copies)
 
     def _make_fan_out(self) -> FanOut:
         return FanOut(self.queue, [*self.replicas], ReplicaRegistry(self.database).read)

@@ -37,6 +37,10 @@ class Findings:
     steps: dict[str, str] = field(default_factory=dict)
     """Command by the question that it answers; without the program's name."""
 
+    order_id: str = ""
+    order: list[str] = field(default_factory=list)
+    """What each area says of one order that was short, if one was."""
+
     def write(self, file: Path | None) -> None:
         """Write them to a file, if there is one."""
         if file is not None:
@@ -65,7 +69,7 @@ class Part:
 PARTS: Final = (
     Part(
         "Fulfillment",
-        "orders from their events to the fill rates of what shipped",
+        "orders from their events, through counts and copies, to the fill rates of what shipped",
         ("fulfillment", "demo", "--fill-rates"),
         "orders",
     ),
@@ -126,14 +130,15 @@ def describe(found: Sequence[tuple[Part, Findings]], home: Path, program: str, s
     for part, findings in found:
         yield ""
         yield f"{part.area.upper()}: {part.title}"
-        for sentence in findings.sentences:
-            # A percent sign stays with its number.
-            bound = sentence.replace(" %", "\N{NO-BREAK SPACE}%")
-            for line in textwrap.wrap(bound, _WIDTH, initial_indent="  ", subsequent_indent="    "):
-                yield line.replace("\N{NO-BREAK SPACE}", " ")
-        place = f"FILLRATE_HOME={_shorten(home / part.folder)} " if part.folder else ""
+        yield from _wrap(findings.sentences)
         for question, command in findings.steps.items():
-            yield f"  {question:<{_ASIDE}}  {place}{program} {command}"
+            yield f"  {question:<{_ASIDE}}  {_place(part, home)}{program} {command}"
+    for part, findings in found:
+        if findings.order:
+            yield ""
+            yield f"ONE ORDER IN ALL OF THEM: why was {findings.order_id} short?"
+            yield from _wrap(findings.order)
+            yield f"  {'Its other items':<{_ASIDE}}  {_place(part, home)}{program} explain-order {findings.order_id}"
     yield ""
     yield "Look at it in a browser, on http://127.0.0.1:3000:"
     yield f"  {'Fill rate and buffers':<{_ASIDE}}  make ui"
@@ -141,6 +146,19 @@ def describe(found: Sequence[tuple[Part, Findings]], home: Path, program: str, s
         if part.folder and part.is_in_ui:
             yield f"  {part.area:<{_ASIDE}}  FILLRATE_HOME={_shorten(home / part.folder)} make ui"
     yield f"All that the demos printed is in {_shorten(home / _FOLDER)}."
+
+
+def _wrap(sentences: Sequence[str]) -> Iterator[str]:
+    for sentence in sentences:
+        # A percent sign stays with its number.
+        bound = sentence.replace(" %", "\N{NO-BREAK SPACE}%")
+        for line in textwrap.wrap(bound, _WIDTH, initial_indent="  ", subsequent_indent="    "):
+            yield line.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _place(part: Part, home: Path) -> str:
+    """Return what a command begins with to work in the home of a part."""
+    return f"FILLRATE_HOME={_shorten(home / part.folder)} " if part.folder else ""
 
 
 def _shorten(place: Path) -> Path:
@@ -153,9 +171,10 @@ def _shorten(place: Path) -> Path:
 def tour(*, small: bool) -> None:
     """Run the demo of every area, and say on one screen what each found.
 
-    Orders go from their events to the fill rates of what shipped, in the home `orders` below this one, and changes of
-    counts to three DCs, in `inventory`; then come the demos of fill rates and of buffers, in this one. Run again, it
-    computes everything anew and changes nothing. What the demos print is in the folder `tour` of the home.
+    Orders go from their events through the counts of two DCs to the fill rates of what shipped, in the home `orders`
+    below this one, and an hour of peak to three DCs, in `inventory`; then come the demos of fill rates and of buffers,
+    in this one. Run again, it computes everything anew and changes nothing. What the demos print is in the folder
+    `tour` of the home.
 
     \b
     Example: to see it work

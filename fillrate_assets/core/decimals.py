@@ -64,3 +64,14 @@ def describe_overflow(error: BaseException) -> str | None:
 def format_percent(share: Decimal | float | None, places: int = 1) -> str:
     """Format a share of 1 as '97.7 %'; '-' where there is none."""
     return "-" if share is None else f"{float(share):,.{places}%}".replace("%", " %")
+
+
+def format_cases(value: Decimal | None) -> str:
+    """Format a quantity with all its decimals and no zeros behind them, as '1,250.5'; '-' where there is none.
+
+    Databases differ in how many zeros they return.
+    """
+    if value is None:
+        return "-"
+    head, _, places = f"{value:,.4f}".partition(".")
+    return f"{head}.{places.rstrip('0')}".rstrip(".")

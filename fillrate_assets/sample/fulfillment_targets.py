@@ -66,7 +66,10 @@ class SimulatedWorld:
     """How often each effect was requested, by its id."""
 
     inventory: StockLedger = field(default_factory=lambda: StockLedger(StockInMemory()))
-    """Of which orders reserve. What an order is not to be short of comes in just before."""
+    """Of which orders reserve."""
+
+    receives_missing: bool = True
+    """Whether what an order is not to be short of comes in just before; else orders take what was counted."""
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -132,7 +135,7 @@ class SimulatedWorld:
     def _move_stock(self, effect: EffectRequest, late: float, *, short: bool) -> Iterator[TargetEvent]:
         """Let the stock do it; a backorder is filled by what comes in."""
         waits = effect.kind == "await_stock"
-        if waits or (effect.kind == "reserve_stock" and not short):
+        if self.receives_missing and (waits or (effect.kind == "reserve_stock" and not short)):
             self._receive_missing(effect)
         for event in StockTarget(self.inventory).request(effect).events:
             yield replace(event, delay_seconds=late if waits else 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,15 @@ def test_what_every_demo_found_is_on_one_screen(tmp_path: Path) -> None:
     assert not any(line.strip().startswith("%") for line in lines)
     assert f"  What?                           FILLRATE_HOME={tmp_path}/orders fillrate report --by dc" in lines
     assert "  What?                           fillrate report --by dc" in lines
+
+
+def test_one_order_is_followed_through_the_areas_below_them(tmp_path: Path) -> None:
+    order = ["Fulfillment: BACKORDERED.", LONG, "Fill rate, line 3: 46 ordered, 0 shipped."]
+    parts = [(PARTS[0], Findings(["One."], order_id="O1", order=order)), (PARTS[1], Findings(["Two."]))]
+    lines = [*tour.describe(parts, tmp_path, "fillrate", 243)]
+    begins = lines.index("ONE ORDER IN ALL OF THEM: why was O1 short?")
+    assert lines[begins + 1] == "  Fulfillment: BACKORDERED."
+    assert f"  Its other items                 FILLRATE_HOME={tmp_path}/orders fillrate explain-order O1" in lines
 
 
 def test_what_was_found_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -53,6 +63,15 @@ def test_orders_go_from_their_events_to_fill_rates(dagster_home: Path, capsys: p
     sentences = json.loads(found.read_text())["sentences"]
     assert f"{ordered[0]} cases ordered and {shipped[0]} shipped by the events; fill rates say the same" in sentences[2]
     assert "done twice: 0, lost: 0" in sentences[1]
+    # The same order in every area: its state, what its DC had then, and its line in the fill rates.
+    state, counts, line = json.loads(found.read_text())["order"]
+    assert "as the inventory answered InventoryShort" in state
+    assert re.search(
+        r"\d+ wanted; .* free by seq \d+: \d+ short; .*the copy of DC0\d: equal at .*snapshot of the day", counts
+    )
+    assert re.search(r"ordered, 0 shipped: (STOCK_IN, in stock, yet short|STOCK_OUT, out of stock|FLOW)", line)
+    assert main.execute(["explain-order", json.loads(found.read_text())["order_id"]]) == 0
+    assert "What fill rates say of it, in cases:" in capsys.readouterr().out
     with pytest.raises(PermanentFailure, match="orders come from fulfillment, and cannot be loaded"):
         EmbeddedSystems.create(settings.load())
 

@@ -49,8 +49,9 @@ NOW = datetime(2026, 2, 20, 12, tzinfo=UTC)
 @pytest.fixture
 def chosen(store: RecordStore, tmp_path: Path) -> Settings:
     """A home whose orders are those of fulfillment, in each database that is at hand."""
-    given = {"sources__orders_from_fulfillment": True, "storage__record_store_url": store.database.url}
-    made = settings_module.load(home=tmp_path / "home", first_ship_date=NETWORK.network.first, **given)
+    given = {"storage__record_store_url": store.database.url}
+    home = settings_module.load(home=tmp_path / "home", **given)
+    made = home.with_one_network(NETWORK.network.first)
     NETWORK.fill(made)
     return made
 
@@ -187,7 +188,8 @@ def test_an_order_that_ships_after_its_day_was_computed_is_found_by_the_next_tic
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     network, first = NETWORK.network, NETWORK.network.first
-    given = {"sources__orders_from_fulfillment": True, "first_ship_date": first}
+    fed = {"sources__orders_from_fulfillment": True, "sources__snapshots_from_inventory": True}
+    given = {**fed, "first_ship_date": first}
     home = Home(tmp_path / "home", given)
     NETWORK.fill(home.settings)
     documents, database = NETWORK.make_documents(), home.store.database

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from fillrate_assets.core.decimals import format_cases
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.text_table import format_table
@@ -117,7 +118,7 @@ def _format_answer(record: Sequence[Row], day: Sequence[Row], held: str | None, 
     if record:
         return _format_sentence(record[0])
     amounts = (
-        f"{_format_cases(day[0]['ordered_cases'])} ordered, {_format_cases(day[0]['shipped_cases'])} shipped"
+        f"{format_cases(day[0]['ordered_cases'])} ordered, {format_cases(day[0]['shipped_cases'])} shipped"
         if day
         else ""
     )
@@ -134,14 +135,14 @@ def _format_answer(record: Sequence[Row], day: Sequence[Row], held: str | None, 
 
 def _format_sentence(record: Row) -> str:
     """Format the answer, as '20 ordered, 0 shipped, out of stock; ...; lost 38 = 20 confirmed + 18 estimated.'."""
-    ordered, shipped = _format_cases(record["ordered_cases"]), _format_cases(record["shipped_cases"])
+    ordered, shipped = format_cases(record["ordered_cases"]), format_cases(record["shipped_cases"])
     parts = [f"{ordered} ordered, {shipped} shipped, {_describe_state(record)}"]
     if record["estimated_cases"] > 0:
         days = _describe_baseline_days(record)
-        parts.append(f"{_format_cases(record['baseline_cases'])} a day were ordered on {days}")
-    lost = f"lost {_format_cases(record['lost_cases'])}"
+        parts.append(f"{format_cases(record['baseline_cases'])} a day were ordered on {days}")
+    lost = f"lost {format_cases(record['lost_cases'])}"
     if record["estimated_cases"] > 0:
-        confirmed, estimated = _format_cases(record["confirmed_cases"]), _format_cases(record["estimated_cases"])
+        confirmed, estimated = format_cases(record["confirmed_cases"]), format_cases(record["estimated_cases"])
         lost += f" = {confirmed} confirmed + {estimated} estimated"
     parts.append(lost if record["lost_cases"] > 0 else "nothing lost")
     return "; ".join(parts) + "."
@@ -176,12 +177,12 @@ def _format_inputs(record: Row, lines: Sequence[Row], waivers: Sequence[Row]) ->
         yield _format_entry("Fill rate", "none: nothing was ordered")
     if record["over_cases"] > 0:
         yield _format_entry(
-            "Over", f"{_format_cases(record['over_cases'])} shipped beyond what their lines ordered: not credited"
+            "Over", f"{format_cases(record['over_cases'])} shipped beyond what their lines ordered: not credited"
         )
     if record["sub_cases"] > 0:
         with_subs = labels.format_percent(record["fill_rate_with_subs"])
         yield _format_entry(
-            "Substitutes", f"{_format_cases(record['sub_cases'])} shipped in its place: {with_subs} with them"
+            "Substitutes", f"{format_cases(record['sub_cases'])} shipped in its place: {with_subs} with them"
         )
     if record["reason_code"] is not None:
         said = {line["reason_code"] for line in lines}
@@ -207,13 +208,13 @@ def _explain_path(record: Row) -> str:
 
 
 def _format_arithmetic(record: Row) -> str:
-    ordered, shipped, lost = (_format_cases(record[f"{name}_cases"]) for name in ("ordered", "shipped", "lost"))
-    confirmed, estimated = _format_cases(record["confirmed_cases"]), _format_cases(record["estimated_cases"])
+    ordered, shipped, lost = (format_cases(record[f"{name}_cases"]) for name in ("ordered", "shipped", "lost"))
+    confirmed, estimated = format_cases(record["confirmed_cases"]), format_cases(record["estimated_cases"])
     text = f"confirmed {confirmed} = {ordered} ordered - {shipped} shipped"
     if record["estimated_cases"] > 0:
-        text += f"; estimated {estimated} = {_format_cases(record['baseline_cases'])} a day - {ordered} ordered"
+        text += f"; estimated {estimated} = {format_cases(record['baseline_cases'])} a day - {ordered} ordered"
     elif _is_estimated(record) and record["baseline_cases"] is not None:
-        text += f"; nothing estimated, {_format_cases(record['baseline_cases'])} a day is no more than was ordered"
+        text += f"; nothing estimated, {format_cases(record['baseline_cases'])} a day is no more than was ordered"
     return f"{text}; lost {lost}"
 
 
@@ -224,7 +225,7 @@ def _format_demand_rate(record: Row) -> str:
 
 
 def _describe_contract(record: Row, waivers: Sequence[Row]) -> str:
-    lost = _format_cases(record["contract_lost_cases"])
+    lost = format_cases(record["contract_lost_cases"])
     if record["contract_lost_cases"] > 0 or record["lost_cases"] == 0:
         return f"contract-committed (FSA): {lost} lost on it"
     if record["path"] not in _SUPPLY_PATHS and not record["imputed"]:
@@ -290,13 +291,13 @@ def _format_baseline(record: Row, observations: Sequence[_Observation]) -> Itera
         shown = counted
     else:
         days = _describe_baseline_days(record)
-        yield f"Baseline: {_format_cases(record['baseline_cases'])} a day, the mean of {days}."
+        yield f"Baseline: {format_cases(record['baseline_cases'])} a day, the mean of {days}."
         used = (week if record["baseline_source"] == "W7" else counted)[: record["baseline_n"]]
         earliest = min(each.day for each in (*week, *used))
         shown = [each for each in observations if each.day >= earliest]
     if shown:
         yield ""
-        rows = [(f"{each.day:%a %Y-%m-%d}", _format_cases(each.ordered), each.instock, each.why) for each in shown]
+        rows = [(f"{each.day:%a %Y-%m-%d}", format_cases(each.ordered), each.instock, each.why) for each in shown]
         yield from _indent_table(["day", "ordered", "in stock", "counts"], rows, ["ordered"])
 
 
@@ -315,7 +316,7 @@ def _format_lines(lines: Sequence[Row]) -> Iterator[str]:
         (
             "/".join(str(line[name]) for name in ("order_id", "line_no") if line[name] is not None) or "-",
             line["customer"] or "-",
-            *[_format_cases(line[name]) for name in ("ordered_cases", "shipped_cases", "sub_cases")],
+            *[format_cases(line[name]) for name in ("ordered_cases", "shipped_cases", "sub_cases")],
             _describe_outcome(line),
         )
         for line in lines[:_MAX_LINES]
@@ -329,7 +330,7 @@ def _describe_outcome(line: Row) -> str:
         return f"{line['disposition'].lower()}: {line['reason']}"
     parts = ["counted"]
     if line["over_cases"]:
-        parts.append(f"{_format_cases(line['over_cases'])} over")
+        parts.append(f"{format_cases(line['over_cases'])} over")
     if line["reason_code"] is not None:
         parts.append(labels.format_reason(line["reason_code"]))
     if line["on_time"] is False and line["shipped_cases"]:
@@ -397,11 +398,3 @@ def _format_entry(label: str, text: str) -> str:
 
 def _indent_table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[str]) -> Iterator[str]:
     return (f"  {line}" for line in format_table(headings, rows, numbers=numbers))
-
-
-def _format_cases(value: Decimal | None) -> str:
-    """Format a quantity with all its decimals: an explanation must add up to the last digit."""
-    if value is None:
-        return "-"
-    head, _, places = f"{value:,.4f}".partition(".")
-    return f"{head}.{places.rstrip('0')}".rstrip(".")

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from fillrate_assets.core.decimals import format_percent
+from fillrate_assets.core.decimals import format_cases, format_percent
 from fillrate_assets.core.text_table import format_table
 from fillrate_assets.inventory.change_stream import STOCK_CHANGES, from_row
 from fillrate_assets.inventory.reconcile import Reconciled
@@ -58,8 +58,8 @@ class CountReport:
                     [
                         str(each.seq),
                         _format(each.occurred_at),
-                        f"{each.on_hand_cases:f}" + (" deleted" if each.deleted else ""),
-                        f"{each.reserved_cases:f}",
+                        format_cases(each.on_hand_cases) + (" deleted" if each.deleted else ""),
+                        format_cases(each.reserved_cases),
                         each.origin,
                         each.change_id,
                     ]
@@ -131,9 +131,9 @@ def describe_stock(database: Database, item: str | None) -> Iterator[str]:
             [
                 row.item,
                 row.dc,
-                f"{row.on_hand_cases:f}",
-                f"{row.reserved_cases:f}",
-                "deleted" if row.deleted else f"{row.on_hand_cases - row.reserved_cases:f}",
+                format_cases(row.on_hand_cases),
+                format_cases(row.reserved_cases),
+                "deleted" if row.deleted else format_cases(row.on_hand_cases - row.reserved_cases),
                 str(row.seq),
                 _format(row.occurred_at),
                 row.origin,
@@ -174,7 +174,11 @@ def describe_reconciliation(done: Reconciled) -> Iterator[str]:
 def _describe(count: StockCount | None) -> str:
     if count is None:
         return ""
-    has = "no longer stocks it" if count.deleted else f"has {count.on_hand:f}, {count.reserved:f} of it reserved"
+    has = (
+        "no longer stocks it"
+        if count.deleted
+        else f"has {format_cases(count.on_hand)}, {format_cases(count.reserved)} of it reserved"
+    )
     return f"{has}, by seq {count.seq} at {_format(count.occurred_at)} ({count.origin}, change {count.change_id})"
 
 
@@ -183,4 +187,4 @@ def _format(moment: datetime) -> str:
 
 
 def _number(value: Decimal | int | None) -> str:
-    return "nothing" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)
+    return "nothing" if value is None else format_cases(value) if isinstance(value, Decimal) else str(value)
