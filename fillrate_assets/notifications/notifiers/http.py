@@ -5,24 +5,16 @@ The URL of a webhook is a credential: no message, log or error shows one.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from fillrate_assets.bounded_http import BadUrlError, Bounds, NoAnswerError, request
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.notifications.notifiers.channel import ChannelUnavailable, find_address, redact_channel
-
-if TYPE_CHECKING:
-    import ssl
-
-# It would log every URL that it requests.
-logging.getLogger("httpx").addFilter(lambda record: record.levelno >= logging.WARNING)
 
 _TRANSIENT: Final = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 """Beside what a server says of itself (5xx)."""
@@ -56,37 +48,18 @@ class HttpSender:
             PermanentFailure: the channel has no URL, or it refuses the message for good.
 
         """
-        import httpx  # noqa: PLC0415 - a fifth of a second that only who sends pays
-
         url = self._find_url(channel)
         name = f"channel {redact_channel(channel)}"
         content = {"content-type": "application/json", **(headers or {})}
-        # Raised without their causes, which may quote the URL.
+        bounds = Bounds(self.whole_seconds, connect_seconds=self.connect_seconds)
         try:
-            status, wait = asyncio.run(self._request(url, body, content))
-        except (TimeoutError, httpx.TimeoutException):
-            msg = f"{name} does not answer within {self.whole_seconds:g} s"
-            raise ChannelUnavailable(msg) from None
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError):
+            answer = request(name, "POST", url, body.encode(), content, bounds)
+        except NoAnswerError as error:
+            raise ChannelUnavailable(str(error)) from None
+        except BadUrlError:
             raise PermanentFailure(_describe_bad_url(channel)) from None
-        except httpx.TransportError as error:
-            msg = f"{name} cannot be reached: {type(error).__name__}"
-            raise ChannelUnavailable(msg) from None
-        if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-            raise _make_refusal(name, status, wait)
-
-    async def _request(self, url: str, body: str, headers: Mapping[str, str]) -> tuple[int, timedelta | None]:
-        """Return the status of an answer, and how long it says to wait; the rest of the answer is not read."""
-        import httpx  # noqa: PLC0415 - as above
-
-        bounds = httpx.Timeout(self.whole_seconds, connect=self.connect_seconds)
-        # httpx bounds each read by itself: a server that says a little at a time would never end.
-        async with (
-            asyncio.timeout(self.whole_seconds),
-            httpx.AsyncClient(timeout=bounds, verify=_get_tls_context()) as client,
-            client.stream("POST", url, content=body.encode(), headers=dict(headers)) as answer,
-        ):
-            return answer.status_code, _parse_retry_after(answer.headers.get("retry-after"))
+        if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            raise _make_refusal(name, answer.status, _parse_retry_after(answer.headers.get("retry-after")))
 
     def _find_url(self, channel: str) -> str:
         url = find_address(channel, self.urls)
@@ -121,11 +94,3 @@ def _parse_retry_after(header: str | None) -> timedelta | None:
         return max(parsedate_to_datetime(header) - datetime.now(UTC), timedelta(0))
     except (TypeError, ValueError):
         return None
-
-
-@lru_cache(maxsize=1)
-def _get_tls_context() -> ssl.SSLContext:
-    """Return the one context of the process: to read all certificates takes long."""
-    import httpx  # noqa: PLC0415 - as above
-
-    return httpx.create_ssl_context()
