@@ -33,6 +33,7 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.write_conflicts import retry_conflicts
 from fillrate_assets.web.replica.app import build_app
 from fillrate_assets.web.server import build_server
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 from fillrate_assets_tests.soak.place import HOST, Place
 
 DCS: Final = ("DC01", "DC02", "DC03")
@@ -173,8 +174,11 @@ def _twice(write: Callable[[], _T]) -> _T:
 
 
 def _insist(write: Callable[[], _T]) -> _T:
-    """Write until it is answered, as long as the process lives."""
-    while True:
+    """Write until it is answered."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < give_up:
         with suppress(SourceUnavailable):
             return write()
         time.sleep(_PAUSE_SECONDS)
+    msg = "a writer was not answered"
+    raise AssertionError(msg)
