@@ -34,7 +34,6 @@ from fillrate_assets.storage.tables import declare_table
 from fillrate_assets.storage.write_conflicts import WriteConflictError, retry_conflicts
 
 _SYSTEM: Final = "stock"
-_MOST: Final = 1_000
 _TEXTS: Final = dict.fromkeys(("order_id", "dc", "item"), MAX_LENGTH)
 STOCK: Final = declare_table(schema.STOCK, lengths=_TEXTS)
 RESERVATIONS: Final = declare_table(
@@ -155,7 +154,7 @@ class StockStore:
             RESERVATIONS.c.state == state, changed >= to_stored(since), changed < to_stored(until)
         )
         with self.database.connect(_SYSTEM) as connection:
-            return [(row.order_id, row.revision) for row in connection.execute(found.order_by(changed).limit(_MOST))]
+            return [(row.order_id, row.revision) for row in connection.execute(found.order_by(changed))]
 
     def read_available(self, dc: str, items: Sequence[str]) -> dict[str, Decimal]:
         """Read what is there and not reserved, by item."""
