@@ -1,9 +1,12 @@
-"""A small floor whose feeds a test lets go wrong, run tick by tick in memory."""
+"""Small floors whose feeds a test lets go wrong, run tick by tick in memory.
+
+They run side by side: a tick costs by its steps, not by its rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -43,35 +46,40 @@ class HostileFloor:
     dated: Callable[[str, datetime], datetime] = lambda _, at: at
     """How the clock of a feed dates a moment."""
 
-    more: Feeds | None = None
-    """Rows beside those."""
+    stray: tuple[str, Row] | None = None
+    """A feed and a row of it beside those."""
 
-    warehouse: str = "W1"
-    store: InMemoryTickStore = field(default_factory=InMemoryTickStore)
+    until: int = 60
+    """The last minute that is read."""
 
-    def run(self, until: int, since: int = TICK_MINUTES) -> HostileFloor:
-        """Run the ticks from one minute to another, both included."""
-        run_side_by_side([self], until, since)
-        return self
+    warehouse: str = ""
+    store: InMemoryTickStore | None = None
+    """Both are given by `FloorGroup`."""
 
-    def read(self, frame: TableSchema, minute: int | None = None, **wanted: str) -> pl.DataFrame:
+    def read(
+        self, frame: TableSchema, minute: int | None = None, *, unit: str | None = None, **wanted: str
+    ) -> pl.DataFrame:
         """Read what the ticks made; of one minute, or of all."""
-        since, until = (T, find_moment(10_000)) if minute is None else (find_moment(minute),) * 2
+        if self.store is None:
+            msg = "the floor belongs to no group"
+            raise ValueError(msg)
+        since, until = (TICK_MINUTES, self.until) if minute is None else (minute, minute)
+        of_unit = {} if unit is None else {"unit_id": f"{self.warehouse}_{unit}"}
         return (
-            self.store.read(frame, since, until)
-            .filter(warehouse=self.warehouse, **wanted)
+            self.store.read(frame, find_moment(since), find_moment(until))
+            .filter(warehouse=self.warehouse, **of_unit, **wanted)
             .sort("snapshot_ts", *frame.names[:6])
             .collect()
         )
 
     def list_verdicts(self, unit: str, direction: str = "OVERFLOW") -> dict[int, str]:
         """List what a unit was in a direction, by minute."""
-        rows = self.read(schema.RECOMMENDATIONS, unit_id=f"{self.warehouse}_{unit}", direction=direction)
+        rows = self.read(schema.RECOMMENDATIONS, unit=unit, direction=direction)
         return {_count_minutes(row["snapshot_ts"]): row["verdict"] for row in rows.iter_rows(named=True)}
 
     def list_sent(self, unit: str) -> dict[int, str]:
         """List the labels that were sent of a unit, by minute; as DATA_FLOW it is a feed."""
-        rows = self.read(schema.ALERTS, unit_id=f"{self.warehouse}_{unit}")
+        rows = self.read(schema.ALERTS, unit=unit)
         sent = rows.filter(pl.col("label") != "SUPPRESSED", pl.coalesce("severity", pl.lit("ACT")) != "WARN")
         return {_count_minutes(row["snapshot_ts"]): row["label"] for row in sent.iter_rows(named=True)}
 
@@ -120,26 +128,43 @@ class HostileFloor:
             limits = self.limits(path, minute)
             return None if limits is None else {"path": path, **limits}
 
-        reported = Feeds(
-            feed_rows.make_occupancy(*collect("OCCUPANCY", paths, 1, show_level)),
-            feed_rows.make_flow(*collect("FLOW", paths, TICK_MINUTES, show_flow)),
-            feed_rows.make_staffing(*collect("STAFFING", self.pools, REPORT_MINUTES, show_people)),
-            feed_rows.make_limits(*collect("LIMITS", paths, REPORT_MINUTES, show_limits)),
+        def stray(feed: str) -> list[Row]:
+            return [{"warehouse": self.warehouse, **self.stray[1]}] if self.stray and self.stray[0] == feed else []
+
+        return Feeds(
+            feed_rows.make_occupancy(*collect("OCCUPANCY", paths, 1, show_level), *stray("OCCUPANCY")),
+            feed_rows.make_flow(*collect("FLOW", paths, TICK_MINUTES, show_flow), *stray("FLOW")),
+            feed_rows.make_staffing(*collect("STAFFING", self.pools, REPORT_MINUTES, show_people), *stray("STAFFING")),
+            feed_rows.make_limits(*collect("LIMITS", paths, REPORT_MINUTES, show_limits), *stray("LIMITS")),
         )
-        return reported if self.more is None else _join_feeds([reported, self.more])
 
 
-def run_side_by_side(floors: Sequence[HostileFloor], until: int, since: int = TICK_MINUTES) -> None:
-    """Run warehouses of one store in the same ticks, from one minute to another, both included."""
-    feeds = _join_feeds([floor.report(until) for floor in floors])
-    masters = MasterData(
-        warehouses=feed_rows.make_warehouses(*({"warehouse": floor.warehouse} for floor in floors)),
-        unit_members=feed_rows.make_members(*(row for floor in floors for row in floor.list_members())),
-        shifts=feed_rows.make_shifts(),
-        alert_routes=schema.ALERT_ROUTES.make_empty().collect(),
-    )
-    for minute in range(since, until + 1, TICK_MINUTES):
-        tick.run_tick(feeds, masters, floors[0].store, snapshot_ts=find_moment(minute), policy=POLICY)
+class FloorGroup:
+    """Warehouses W1, W2, ... that run in the same ticks."""
+
+    def __init__(self) -> None:
+        """Begin without warehouses."""
+        self._floors: list[HostileFloor] = []
+        self._store = InMemoryTickStore()
+
+    def add(self, floor: HostileFloor) -> HostileFloor:
+        """Add a floor; return it as a warehouse of the group."""
+        placed = replace(floor, warehouse=f"W{len(self._floors) + 1}", store=self._store)
+        self._floors.append(placed)
+        return placed
+
+    def run(self) -> None:
+        """Run the ticks until the last minute that a floor is read at."""
+        until = max(floor.until for floor in self._floors)
+        feeds = _join_feeds([floor.report(until) for floor in self._floors])
+        masters = MasterData(
+            warehouses=feed_rows.make_warehouses(*({"warehouse": floor.warehouse} for floor in self._floors)),
+            unit_members=feed_rows.make_members(*(row for floor in self._floors for row in floor.list_members())),
+            shifts=feed_rows.make_shifts(),
+            alert_routes=schema.ALERT_ROUTES.make_empty().collect(),
+        )
+        for minute in range(TICK_MINUTES, until + 1, TICK_MINUTES):
+            tick.run_tick(feeds, masters, self._store, snapshot_ts=find_moment(minute), policy=POLICY)
 
 
 def _join_feeds(feeds: Sequence[Feeds]) -> Feeds:
