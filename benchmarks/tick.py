@@ -81,7 +81,7 @@ def prepare(home: Path, network: Network) -> Settings:
         for dc, lines in sample.generate(network):
             print(f"  {dc} filled: {lines:,} order lines", file=sys.stderr, flush=True)
     settings = settings_module.load(home=home, sensor__snapshot_lookback_days=age + SNAPSHOT_DAYS)
-    publish(EmbeddedSystems.create(settings), network)
+    publish(EmbeddedSystems.from_settings(settings).create(), network)
     with sql.get_engine(settings.storage.record_store_url).begin() as connection:
         connection.execute(WATERMARKS.delete())
     return settings

@@ -296,7 +296,7 @@ def load(directory: Path, mapping: Path | None) -> None:
     loaded_at, chosen = datetime.now(UTC), settings.load()
 
     def find_orders(dc: str, orders: Sequence[str]) -> pl.DataFrame:
-        return fillrate_loader.EmbeddedSystems.create(chosen).order_system.read_orders(dc, orders)
+        return fillrate_loader.EmbeddedSystems.from_settings(chosen).create().order_system.read_orders(dc, orders)
 
     with show_activity(f"Reading {directory}"):
         contracts = read_directory(directory, mapping, loaded_at=loaded_at, find_orders=find_orders)

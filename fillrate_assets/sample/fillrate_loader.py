@@ -37,7 +37,7 @@ from fillrate_assets.storage.database import Database
 
 @dataclass(frozen=True)
 class EmbeddedSystems:
-    """The four systems on their embedded defaults, to be filled."""
+    """The four systems on their embedded defaults."""
 
     order_system: OrderSystem
     shipping_records: ShippingRecords
@@ -45,8 +45,8 @@ class EmbeddedSystems:
     record_store: RecordStore
 
     @classmethod
-    def create(cls, settings: Settings) -> EmbeddedSystems:
-        """Create what is absent of the embedded systems.
+    def from_settings(cls, settings: Settings) -> EmbeddedSystems:
+        """Make them of the settings; nothing is opened or created yet.
 
         Raises:
             PermanentFailure: settings name a server; this command never writes to a company's own systems.
@@ -63,17 +63,20 @@ class EmbeddedSystems:
         places = {name: sql.find_embedded_file(url) is not None for name, url in urls.items()}
         if not all(places.values()):
             raise refuse_places(places, "a server")
-        systems = cls(
+        return cls(
             OrderSystem(settings.sources.order_system_url, settings.sources.source_tables),
             ShippingRecords(settings.sources.shipping_records_url, settings.sources.source_tables),
             InstockWarehouse(settings.sources.instock_warehouse_url, settings.sources.source_tables),
             RecordStore(Database.from_settings(settings)),
         )
-        systems.order_system.create()
-        systems.shipping_records.create()
-        systems.instock_warehouse.create()
-        systems.record_store.database.upgrade()
-        return systems
+
+    def create(self) -> EmbeddedSystems:
+        """Create what is absent of them."""
+        self.order_system.create()
+        self.shipping_records.create()
+        self.instock_warehouse.create()
+        self.record_store.database.upgrade()
+        return self
 
     def receive(self, order_lines: pl.DataFrame, shipment_lines: pl.DataFrame, snapshots: pl.DataFrame) -> None:
         """Add rows as the sources would; shipments last, as the floor works."""
@@ -120,7 +123,7 @@ class SampleNetwork:
         building = self.settings.home / "incoming"
         shutil.rmtree(building, ignore_errors=True)
         moved = self.settings.model_copy(update=_locate_systems(self.settings, building / "systems"))
-        systems = EmbeddedSystems.create(moved)
+        systems = EmbeddedSystems.from_settings(moved).create()
         tables = draw_master_data(network)
         systems.order_system.replace_items(tables.items)
         systems.record_store.add_dcs(tables.dcs)
@@ -148,7 +151,7 @@ class SampleNetwork:
         if (network := self.network) is None:
             msg = f"{self.settings.home} holds no sample network: run `fillrate sample` first"
             raise PermanentFailure(msg)
-        systems = EmbeddedSystems.create(self.settings)
+        systems = EmbeddedSystems.from_settings(self.settings)
         day = find_next_ship_day(network.last)
         arrived = {}
         for dc in network.dc_codes:
@@ -204,7 +207,7 @@ def load(settings: Settings, contracts: Contracts, *, loaded_at: datetime) -> Lo
         loaded_at: the time of loading, UTC; rows without a processed_at of their own carry it.
 
     """
-    systems = EmbeddedSystems.create(settings)
+    systems = EmbeddedSystems.from_settings(settings).create()
     days = contracts.order_lines["ship_date"]
     first, last = days.min(), days.max()
     open_days = _list_open_days(contracts)

@@ -213,25 +213,23 @@ def create_tables(system: str, url: str, *tables: sa.Table) -> None:
 
     """
     make_directory(url)
-    with translate_errors(system, url, creating=True):
+    with translate_errors(system, url, creating=True), get_engine(url).begin() as connection:
         for table in tables:
-            _add_columns(system, url, table)
-            table.metadata.create_all(get_engine(url))
+            if sa.inspect(connection).has_table(table.name, table.schema):
+                _add_columns(f"{system} ({_show_place(url)})", connection, table)
+            table.metadata.create_all(connection)
 
 
-def _add_columns(system: str, url: str, table: sa.Table) -> None:
+def _add_columns(place: str, connection: sa.Connection, table: sa.Table) -> None:
     """Add the columns that a table of an older version lacks."""
-    with get_engine(url).connect() as connection:
-        if not sa.inspect(connection).has_table(table.name, table.schema):
-            return
-        # Not what an inspector says of columns: that of DuckDB asks for catalogues which it does not have.
-        there: sa.Select[Any] = (
-            sa.select(sa.literal_column("*")).select_from(sa.table(table.name, schema=table.schema)).limit(0)
-        )
-        known = set(connection.execute(there).keys())
+    # Not what an inspector says of columns: that of DuckDB asks for catalogues which it does not have.
+    there: sa.Select[Any] = (
+        sa.select(sa.literal_column("*")).select_from(sa.table(table.name, schema=table.schema)).limit(0)
+    )
+    known = set(connection.execute(there).keys())
     absent = [column for column in table.columns if column.name not in known]
     if needed := [column.name for column in absent if not column.info.get("may_be_empty")]:
-        msg = f"{system} ({_show_place(url)}): {table.name} lacks {', '.join(needed)}: load its files into a new home"
+        msg = f"{place}: {table.name} lacks {', '.join(needed)}: load its files into a new home"
         raise PermanentFailure(msg)
     if not absent:
         return
@@ -241,11 +239,10 @@ def _add_columns(system: str, url: str, table: sa.Table) -> None:
 
     # Alembic finds what it knows of a dialect by this class; it knows nothing of DuckDB, whose statement is the same.
     type("DuckDb", (postgresql.PostgresqlImpl,), {"__dialect__": "duckdb"})
-    with get_engine(url).begin() as connection:
-        context = MigrationContext.configure(connection)
-        for column in absent:
-            added: sa.Column[Any] = sa.Column(column.name, column.type)
-            Operations(context).add_column(table.name, added, schema=table.schema)
+    context = MigrationContext.configure(connection)
+    for column in absent:
+        added: sa.Column[Any] = sa.Column(column.name, column.type)
+        Operations(context).add_column(table.name, added, schema=table.schema)
 
 
 def find_embedded_file(url: str) -> Path | None:

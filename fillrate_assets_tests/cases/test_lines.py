@@ -171,7 +171,7 @@ def test_a_line_that_moved_and_moved_back_is_where_it_was_last_put(write: Write,
         counts = fillrate_loader.load(home, read_directory(folder, loaded_at=at), loaded_at=at).rows
         new.append((counts["order_lines"], counts["shipment_lines"]))
     assert new == [(1, 1), (1, 1), (1, 1)]
-    systems = EmbeddedSystems.create(home)
+    systems = EmbeddedSystems.from_settings(home).create()
     for read in (systems.order_system.read_order_lines, systems.shipping_records.read_shipment_lines):
         rows = read("DC01", DAY, DAY + timedelta(days=9)).filter(pl.col("moved_at").is_null())
         assert rows["ship_date"].unique().to_list() == [DAY]
@@ -189,7 +189,7 @@ def test_a_corrected_load_lifts_what_an_earlier_one_rejected_without_a_day(write
     for number, (tables, left) in enumerate(loads):
         folder = write(f"load{number}", **tables)
         fillrate_loader.load(home, read_directory(folder, loaded_at=NOW), loaded_at=NOW)
-        rejected = EmbeddedSystems.create(home).record_store.count_loader_rejects()
+        rejected = EmbeddedSystems.from_settings(home).create().record_store.count_loader_rejects()
         assert rejected["rows"].to_list() == left, rejected
 
 
@@ -199,7 +199,8 @@ def test_what_a_load_rejected_is_lifted_by_a_corrected_one(write: Write, tmp_pat
     for name, rows, doubt in (("first", f"{good}DC01,,O2,1,A,10,0\n", [1]), ("second", good, [])):
         fillrate_loader.load(home, read_directory(write(name, order_lines=rows), loaded_at=NOW), loaded_at=NOW)
         assert (
-            EmbeddedSystems.create(home)
+            EmbeddedSystems.from_settings(home)
+            .create()
             .record_store.read_loader_rejects([PartitionKey("DC01", DAY)])["unplaced"]
             .to_list()
             == doubt
@@ -208,7 +209,7 @@ def test_what_a_load_rejected_is_lifted_by_a_corrected_one(write: Write, tmp_pat
 
 def test_a_shipment_of_an_order_of_an_earlier_load_finds_its_day(write: Write, tmp_path: Path) -> None:
     home = settings.load(home=tmp_path / "home")
-    order_system = EmbeddedSystems.create(home).order_system
+    order_system = EmbeddedSystems.from_settings(home).create().order_system
     shipments = "dc,order_id,line_no,shipped_qty\n"
     loads = [
         (f"{ORDER}DC01,2024-05-16,O1,1,A,10\n", shipments),
@@ -235,7 +236,7 @@ def test_later_shipments_of_a_day_do_not_lift_the_doubt_of_its_order_lines(write
     for name, orders, shipments, doubt in loads:
         folder = write(name, order_lines=orders, shipment_lines=shipments)
         fillrate_loader.load(home, read_directory(folder, loaded_at=NOW), loaded_at=NOW)
-        store = EmbeddedSystems.create(home).record_store
+        store = EmbeddedSystems.from_settings(home).create().record_store
         found = store.read_loader_rejects([PartitionKey("DC01", DAY)]).select("table", "rejected").rows()
         assert found == doubt, name
 

@@ -73,7 +73,7 @@ def test_orders_go_from_their_events_to_fill_rates(dagster_home: Path, capsys: p
     assert main.execute(["explain-order", json.loads(found.read_text())["order_id"]]) == 0
     assert "What fill rates say of it, in cases:" in capsys.readouterr().out
     with pytest.raises(PermanentFailure, match="orders come from fulfillment, and cannot be loaded"):
-        EmbeddedSystems.create(settings.load())
+        EmbeddedSystems.from_settings(settings.load())
 
 
 def read_cases(printed: str) -> tuple[list[str], list[str]]:

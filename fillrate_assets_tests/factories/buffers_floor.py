@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import dagster as dg
@@ -25,6 +26,7 @@ from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.definitions import build_defs
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.factories import feed_rows
@@ -93,7 +95,7 @@ class Floor:
             alert_routes=make_routes({"active_from": OPENED}),
         )
         self.store.merge_master_data(replace(known, **masters))
-        self.feeds.create()
+        _copy_empty_feeds(self.feeds.url)
         return self
 
     def receive(self, at: datetime, levels: Mapping[tuple[str, str], float] | None = None) -> None:
@@ -105,14 +107,16 @@ class Floor:
         people = [{"warehouse": warehouse, "event_ts": when, "headcount_planned": 6.0} for warehouse in ("W1", "W2")]
         windows = [{**row, "window_start": when - timedelta(minutes=5)} for row in base]
         levels_now = [{**row, "level": level[path]} for row, path in zip(base, paths, strict=True)]
-        self.feeds.append(
-            Feeds(
-                feed_rows.make_occupancy(*levels_now),
-                feed_rows.make_flow(*windows),
-                feed_rows.make_staffing(*people),
-                feed_rows.make_limits(*base),
+        # DuckDB takes longer to open a file than to append to it, unless the process has it open.
+        with sql.get_engine(self.feeds.url).connect():
+            self.feeds.append(
+                Feeds(
+                    feed_rows.make_occupancy(*levels_now),
+                    feed_rows.make_flow(*windows),
+                    feed_rows.make_staffing(*people),
+                    feed_rows.make_limits(*base),
+                )
             )
-        )
 
     def tick(self, at: datetime, **resources: Any) -> dg.ExecuteInProcessResult:  # noqa: ANN401 - any resource
         """Run a tick as its schedule does."""
@@ -133,3 +137,19 @@ class Floor:
         """Read what each unit is in the direction of overflow."""
         rows = self.read_rows(schema.RECOMMENDATIONS, at).filter(pl.col("direction") == "OVERFLOW")
         return dict(rows.select("unit_id", "verdict").iter_rows())
+
+
+def _copy_empty_feeds(url: str) -> None:
+    """Create the tables of the feeds; DuckDB makes them once in a process."""
+    sql.make_directory(url)
+    file = sql.find_embedded_file(url)
+    assert file is not None
+    file.write_bytes(_make_empty_feeds())
+
+
+@cache
+def _make_empty_feeds() -> bytes:
+    with TemporaryDirectory() as directory:
+        file = Path(directory, "feeds.duckdb")
+        FloorFeeds(f"duckdb:///{file}").create()
+        return file.read_bytes()

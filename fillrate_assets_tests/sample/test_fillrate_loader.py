@@ -86,7 +86,7 @@ def test_the_sources_receive_one_ship_day_at_a_time(home: Settings) -> None:
     assert list(sample.generate(TINY))
     day, arrived = sample.advance()
     assert day == find_next_ship_day(TINY.last)
-    lines = EmbeddedSystems.create(home).order_system.read_order_lines("DC01", TINY.first, day)
+    lines = EmbeddedSystems.from_settings(home).create().order_system.read_order_lines("DC01", TINY.first, day)
     assert lines.filter(lines["ship_date"] == day).height <= arrived["DC01"]
     assert (sample.network or TINY).last == day
     assert (sample.network or TINY).first == TINY.first
@@ -102,7 +102,7 @@ def test_without_a_network_there_is_nothing_to_advance(home: Settings) -> None:
 def test_only_embedded_systems_are_filled(tmp_path: Path) -> None:
     server = settings.load(home=tmp_path, sources__order_system_url="oracle+oracledb://reader@orders/orders")
     with pytest.raises(PermanentFailure, match="order system: settings name a server"):
-        EmbeddedSystems.create(server)
+        EmbeddedSystems.from_settings(server)
 
 
 def test_a_directory_is_loaded_into_the_systems(home: Settings, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_directory_is_loaded_into_the_systems(home: Settings, tmp_path: Path) 
         "waivers": 0,
     }
     assert (loaded.first_ship_date, loaded.last_ship_date) == (DAY, DAY)
-    systems = EmbeddedSystems.create(home)
+    systems = EmbeddedSystems.from_settings(home).create()
     (line,) = systems.order_system.read_order_lines("DC01", DAY, DAY).to_dicts()
     assert (line["item"], line["processed_at"]) == ("A", LOADED_AT)
     assert systems.shipping_records.read_shipment_lines("DC01", DAY, DAY).height == 1
@@ -144,7 +144,7 @@ def test_loading_the_same_again_changes_nothing(home: Settings, tmp_path: Path) 
     directory = directories.write_golden_directory(tmp_path / "in")
     first = _load(home, directory)
     assert first.rows["order_lines"] > 100
-    systems = EmbeddedSystems.create(home)
+    systems = EmbeddedSystems.from_settings(home).create()
     before = _read_held(systems)
     again = _load(home, directory, LOADED_AT + timedelta(days=1))
     new = {
@@ -173,7 +173,12 @@ def test_a_changed_line_without_a_time_is_a_later_version(home: Settings, tmp_pa
     file.write_text(file.read_text().replace(",10\n", ",12\n").replace(",10\r\n", ",12\r\n"))
     later = LOADED_AT + timedelta(days=1)
     assert _load(home, directory, later).rows["order_lines"] == 1
-    lines = EmbeddedSystems.create(home).order_system.read_order_lines("DC01", DAY, DAY).sort("processed_at")
+    lines = (
+        EmbeddedSystems.from_settings(home)
+        .create()
+        .order_system.read_order_lines("DC01", DAY, DAY)
+        .sort("processed_at")
+    )
     assert lines.select("ordered_qty", "processed_at").rows() == [(10, LOADED_AT), (12, later)]
     # Taken back: the first version again, later than both.
     file.write_text(file.read_text().replace(",12", ",10"))
@@ -184,7 +189,7 @@ def test_rows_that_cannot_be_placed_are_stored_as_rejects_once(home: Settings, t
     directory = directories.write_minimal_directory(tmp_path / "in")
     with (directory / "order_lines.csv").open("a") as handle:
         handle.write("DC01,2024-05-16,O1,one,A,10\n")
-    store = EmbeddedSystems.create(home).record_store
+    store = EmbeddedSystems.from_settings(home).create().record_store
     for _ in range(2):
         assert _load(home, directory).rejects["reason"].to_list() == ["line_no 'one' is not a number"]
         assert store.count(REJECTS) == 1
@@ -193,7 +198,7 @@ def test_rows_that_cannot_be_placed_are_stored_as_rejects_once(home: Settings, t
 def test_a_corrected_file_takes_back_the_rejects_of_its_days(home: Settings, tmp_path: Path) -> None:
     directory = directories.write_minimal_directory(tmp_path / "in")
     good = (directory / "order_lines.csv").read_text()
-    store = EmbeddedSystems.create(home).record_store
+    store = EmbeddedSystems.from_settings(home).create().record_store
     (directory / "order_lines.csv").write_text(f"{good}DC01,2024-05-16,O1,one,A,10\nDC01,2024-05-17,O1,one,A,10\n")
     _load(home, directory)
     assert store.count_loader_rejects()["rows"].sum() == 2
