@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -34,7 +34,7 @@ import polars as pl
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.scorecard import derive_wilson_interval
-from fillrate_assets.buffers.rules.tick import TICK, Feeds, MasterData, align_to_grid
+from fillrate_assets.buffers.rules.tick import TICK, align_to_grid
 from fillrate_assets.sample.floor import feed_faults
 from fillrate_assets.sample.floor.detection import (
     detect_by_level,
@@ -46,7 +46,8 @@ from fillrate_assets.sample.floor.detection import (
     select_ticks,
 )
 from fillrate_assets.sample.floor.onsets import EMPTY, FULL, compute_unit_fills
-from fillrate_assets.sample.floor.scenarios import HELD_OUT, TUNING, Truth, World, simulate
+from fillrate_assets.sample.floor.scenarios import HELD_OUT, TUNING, simulate
+from fillrate_assets.sample.floor.worlds import join_worlds, rename_world
 from fillrate_assets.sample.streams import Floats, Ints
 
 LEVEL: Final = (0.95, 0.05)
@@ -133,51 +134,6 @@ class Scored:
     def filter(self, *conditions: pl.Expr) -> Scored:
         """Return what meets the conditions."""
         return Scored(self.onsets.filter(*conditions), self.problems.filter(*conditions))
-
-
-def join_worlds(worlds: Mapping[str, World]) -> World:
-    """Join worlds side by side, their warehouses named apart by their prefixes."""
-    renamed = [_rename(world, prefix) for prefix, world in worlds.items()]
-    masters, truths = [world.masters for world in renamed], [world.truth for world in renamed]
-    return World(
-        feeds=_make_feeds(pl.concat(same) for same in zip(*(_get_feeds(world) for world in renamed), strict=True)),
-        masters=MasterData(
-            pl.concat(each.warehouses for each in masters),
-            pl.concat(each.unit_members for each in masters),
-            pl.concat(each.shifts for each in masters),
-            masters[0].alert_routes,
-        ),
-        truth=Truth(
-            pl.concat(truth.latent for truth in truths),
-            pl.concat(truth.events for truth in truths),
-            pl.concat(truth.onsets for truth in truths),
-        ),
-    )
-
-
-def _rename(world: World, prefix: str) -> World:
-    """Return the world with its warehouses named apart from those of others."""
-
-    def named(rows: pl.DataFrame) -> pl.DataFrame:
-        owners = [name for name in ("warehouse", "unit_id") if name in rows.columns]
-        return rows.with_columns((prefix + pl.col(name)).alias(name) for name in owners)
-
-    masters, truth = world.masters, world.truth
-    return World(
-        _make_feeds(named(feed) for feed in _get_feeds(world)),
-        MasterData(named(masters.warehouses), named(masters.unit_members), named(masters.shifts), masters.alert_routes),
-        Truth(named(truth.latent), named(truth.events), named(truth.onsets)),
-    )
-
-
-def _get_feeds(world: World) -> list[pl.DataFrame]:
-    """Return the four feeds, which a simulation never lacks."""
-    return [feed for feed in world.feeds.by_name.values() if feed is not None]
-
-
-def _make_feeds(rows: Iterable[pl.DataFrame]) -> Feeds:
-    occupancy, flow, staffing, limits = rows
-    return Feeds(occupancy, flow, staffing, limits)
 
 
 def _get_warehouse() -> pl.Expr:
@@ -356,7 +312,7 @@ def print_faults(only: Sequence[str] | None, *, warehouses: int, seed: int) -> i
         f"{'messages to a channel':>23}"
     )
     for prefix, fault in faults.items():
-        own = _rename(worlds[prefix], prefix)
+        own = rename_world(worlds[prefix], prefix)
         of_own = made.restrict_to(own.masters.warehouses["warehouse"].to_list())
         result = feed_faults.measure_fault(fault, of_own, own, start=start, policy=policy)
         waited = f"{median(result.minutes):.0f}, {max(result.minutes):.0f}" if result.minutes else "-"
