@@ -69,7 +69,7 @@ def test_the_order_of_rows_says_nothing(course: Course, seed: int) -> None:
 
 
 @given(courses, st.integers(0, 20))
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_a_tick_that_runs_late_or_again_changes_nothing_once_later_ones_are_replayed(course: Course, late: int) -> None:
     """Without the late tick first; then it and the later ones, over whatever those had left."""
     rows = make_recommended(course)
