@@ -20,7 +20,7 @@ from fillrate_assets.inventory.change_stream import STOCK_CHANGES
 from fillrate_assets.inventory.reconcile import Reconciled
 from fillrate_assets.inventory.reconciliation_store import FINDINGS
 from fillrate_assets.inventory.replica_store import COPIES, ReplicaStore
-from fillrate_assets.inventory.rules.reconciliation import GRACE
+from fillrate_assets.inventory.rules.reconciliation import GRACE, check_source
 from fillrate_assets.inventory.rules.replication import StockCount
 from fillrate_assets.inventory.sources.local_replica import LocalReplica
 from fillrate_assets.inventory.stock_store import RESERVATIONS, StockStore, load_counts
@@ -134,7 +134,7 @@ def _inspect_source(network: _Network) -> tuple[dict[str, int], dict[str, int]]:
         applied, requests, failed = (int(each or 0) for each in connection.execute(sa.select(*sums)).one())
     acknowledged = [line.split(" ") for line in place.read_acknowledged()]
     lost = sum(order not in states or _STATES[states[order]] < _STATES[state] for order, state in acknowledged)
-    doubts = network.reconcile(-1).findings.filter(action="REVIEW").height
+    doubts = check_source(levels, stock.read_sums(), at=network.begun + timedelta(hours=2)).height
     counts = {
         "changes of counts": changes,
         "changes that workers had applied": applied,

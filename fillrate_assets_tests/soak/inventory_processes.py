@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from threading import Event
@@ -49,6 +49,7 @@ _SILENT_SHARE: Final = 0.03
 _PROBE_SECONDS: Final = 0.3
 _SENT: Final = 20
 _PAUSE_SECONDS: Final = 0.02
+_SKEW: Final = timedelta(minutes=10)
 
 _T = TypeVar("_T")
 
@@ -117,7 +118,9 @@ def run_writer(place: Place, name: str) -> None:
         Database(place.records).hold_open() as database,
     ):
         stock = StockStore(database)
-        ledger, number = StockLedger(stock), 0
+        # The clocks of writers differ.
+        skew = int(name.rpartition("-")[2]) * _SKEW
+        ledger, number = StockLedger(stock, lambda: get_now() + skew), 0
         while not place.is_ending:
             number += 1
             for state in _order(ledger, drawn, f"{run}-{number}"):

@@ -123,9 +123,9 @@ class Soak:
         process = self.processes[name]
         process.kill()
         process.join(_JOIN_SECONDS)
-        if drawn.random() < _OUTAGE_SHARE:
-            seconds = drawn.uniform(0, self._get_kind(name).longest_outage_seconds)
-            self.gone_until[name] = time.monotonic() + seconds
+        longest = self._get_kind(name).longest_outage_seconds
+        if longest and drawn.random() < _OUTAGE_SHARE:
+            self.gone_until[name] = time.monotonic() + drawn.uniform(0, longest)
 
     def _kill_server(self, drawn: random.Random) -> None:
         assert self.server is not None

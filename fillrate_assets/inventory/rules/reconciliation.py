@@ -14,7 +14,8 @@ import polars as pl
 from fillrate_assets.inventory import schema
 
 GRACE: Final = timedelta(seconds=60)
-"""What changed this shortly before the comparison may still be under way."""
+"""What changed this shortly before the comparison may still be under way. What is dated later than that after it is not
+from now: a clock that is ahead, or a DC that made it up, would hide it from every comparison."""
 
 _KEY: Final = ("dc", "item")
 _VALUES: Final = ("on_hand_cases", "reserved_cases", "seq", "deleted")
@@ -81,7 +82,7 @@ def check_source(source: pl.DataFrame, sums: pl.DataFrame, *, at: datetime) -> p
     """
     joined = source.join(sums, on=_KEY, how="full", coalesce=True)
     # A movement or a reservation without a count is one of a count of 0.
-    settled = joined.filter(pl.col("occurred_at").is_null() | (pl.col("occurred_at") <= at - GRACE))
+    settled = joined.filter(~_is_recent("occurred_at", at))
     sides = settled.select(
         *_KEY,
         pl.lit("").alias("replica"),
@@ -143,7 +144,7 @@ def _side(side: str) -> list[str]:
 def _classify(at: datetime) -> pl.Expr:
     source, replica = (pl.col(f"{side}_seq") for side in ("source", "replica"))
     gone = [pl.col(f"{side}_deleted").fill_null(value=True) for side in ("source", "replica")]
-    recent = pl.max_horizontal("source_occurred_at", "replica_occurred_at") > at - GRACE
+    recent = pl.any_horizontal(_is_recent(f"{side}_occurred_at", at) for side in ("source", "replica"))
     differ = pl.any_horizontal(
         pl.col(f"source_{name}") != pl.col(f"replica_{name}") for name in ("on_hand_cases", "reserved_cases", "deleted")
     )
@@ -164,6 +165,11 @@ def _classify(at: datetime) -> pl.Expr:
         .then(pl.lit("AHEAD"))
         .otherwise(pl.lit("DIVERGED"))
     )
+
+
+def _is_recent(name: str, at: datetime) -> pl.Expr:
+    """Return whether something has just changed; False where nothing has."""
+    return pl.col(name).is_between(at - GRACE, at + GRACE, closed="right").fill_null(value=False)
 
 
 def _confirm(compared: pl.DataFrame, previous: pl.DataFrame) -> pl.DataFrame:

@@ -63,6 +63,8 @@ def compare(
 
 GONE: Final = make_row((0, 0, 4), deleted=True)
 RECENT: Final = AT - timedelta(seconds=59)
+SOON: Final = AT + timedelta(seconds=60)
+AHEAD: Final = AT + timedelta(seconds=61)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,11 @@ RECENT: Final = AT - timedelta(seconds=59)
         (None, make_row((5, 1, 4), at=RECENT), "RECENT", "NONE"),
         (make_row((5, 1, 3), at=AT - timedelta(seconds=60)), make_row((5, 1, 2)), "LAGGING", "RESEND"),
         (make_row((5, 1, 3), at=RECENT), make_row((5, 1, 3), at=RECENT), "MATCH", "NONE"),
+        # A clock that is a little ahead is that of something recent; one that is far ahead hides nothing.
+        (make_row((5, 1, 3), at=SOON), make_row((5, 1, 2)), "RECENT", "NONE"),
+        (make_row((5, 1, 3), at=AHEAD), make_row((5, 1, 2)), "LAGGING", "RESEND"),
+        (make_row((5, 1, 3)), make_row((5, 1, 4), at=AHEAD), "AHEAD", "CONFIRM"),
+        (None, make_row((5, 1, 4), at=AHEAD), "ORPHAN", "TOMBSTONE"),
     ],
 )
 def test_each_copy_has_one_finding(
@@ -160,6 +167,7 @@ def make_sums(*rows: tuple[str, int, int]) -> pl.DataFrame:
         (make_row((5, 1, 3)), [], ["LEDGER_MISMATCH", "RESERVATION_LEAK"]),
         (make_row((0, 0, 3)), [], []),
         (make_row((5, 1, 3), at=RECENT), [], []),
+        (make_row((5, 1, 3), at=AHEAD), [], ["LEDGER_MISMATCH", "RESERVATION_LEAK"]),
         (None, [("A", 6, 0)], ["LEDGER_MISMATCH"]),
         (None, [("A", 0, 2)], ["RESERVATION_LEAK"]),
     ],
