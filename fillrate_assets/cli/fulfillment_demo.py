@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
@@ -17,6 +15,7 @@ import sqlalchemy as sa
 from fillrate_assets.cli import fulfillment_systems as systems
 from fillrate_assets.cli.network_day import NetworkDay
 from fillrate_assets.cli.order_explanation import OrderExplanation
+from fillrate_assets.cli.progress import without_job_warnings
 from fillrate_assets.cli.tour import Findings
 from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.text_table import format_table
@@ -106,7 +105,7 @@ def run_day(
                 progress(f"{left} jobs to do")
                 time.sleep(0.2)
 
-        with engine if day is None else day.sync.join(engine), _without_log_lines():
+        with engine if day is None else day.sync.join(engine), without_job_warnings():
             if day is None:
                 send(documents)
             else:
@@ -115,18 +114,6 @@ def run_day(
                     documents = [*documents, *day.run(world, send)]
         counts = _count(database, queue, world)
     return DayResult(len(documents), sent, counts, read_totals(stored).heads, time.perf_counter() - begun)
-
-
-@contextmanager
-def _without_log_lines() -> Iterator[None]:
-    """Write no line for each job that is given up: faults are meant here, and the summary has what became of them."""
-    logger = logging.getLogger("fillrate.messaging")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def describe(result: DayResult) -> Iterator[str]:

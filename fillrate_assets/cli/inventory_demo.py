@@ -9,27 +9,38 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from fillrate_assets.cli import fulfillment_systems, inventory_systems
+from fillrate_assets.cli.inventory_systems import Sync
+from fillrate_assets.cli.progress import without_job_warnings
 from fillrate_assets.cli.tour import Findings
 from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.text_table import format_table
+from fillrate_assets.inventory import schema
+from fillrate_assets.inventory.change_documents import load_change
+from fillrate_assets.inventory.change_stream import SHARD, StockStream
 from fillrate_assets.inventory.reconcile import Reconciled, Reconciler
-from fillrate_assets.inventory.rules.reconciliation import GRACE
+from fillrate_assets.inventory.rules.reconciliation import GRACE, compare_replicas
 from fillrate_assets.inventory.rules.replication import Cause, StockCount
 from fillrate_assets.inventory.sources import replica_factory
 from fillrate_assets.inventory.sources.local_replica import LocalReplica
 from fillrate_assets.inventory.stock_ledger import StockLedger
 from fillrate_assets.inventory.stock_store import StockStore
+from fillrate_assets.messaging.stream_batches import StreamPolicy
+from fillrate_assets.sample import sent_once
 from fillrate_assets.sample.faulty_replica import FaultyReplica
 from fillrate_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from fillrate_assets.messaging.dbos_queue import DbosQueue
 
 DCS: Final = ("DC01", "DC02", "DC03")
 _DOWN: Final = "DC03"
 _WRITERS: Final = 4
+_POLL_SECONDS: Final = 0.1
 _PROBE_SECONDS: Final = 0.5
 _PASSES: Final = 4
 """Reconciliations, two hours apart: what DCs made up is restated by the second, and sent again at the latest by the
@@ -37,6 +48,7 @@ third; the fourth finds nothing."""
 
 _MADE_UP: Final = Cause("DC02", "made up")
 _STOCK: Final = 40
+_MOST: Final = 10_000_000
 _HOT_SHARE: Final = 0.7
 """Of the orders: these take one of a few items."""
 
@@ -60,6 +72,13 @@ class PeakResult:
     """Jobs that are not done."""
 
     dead_letters: int
+    copies: int
+    sent_once: int
+    """Copies that would differ, had each change been sent once and nothing been compared."""
+
+    synced: int
+    """Copies that differed once all was sent, before a DC made anything up."""
+
     reconciliations: list[Reconciled]
 
     @property
@@ -94,15 +113,16 @@ def run_peak(settings: Settings, orders: int, items: int, seed: int) -> PeakResu
         for dc in DCS:
             for name in names:
                 inventory_systems.count_stock(stock, dc, name, _STOCK, "count of the morning")
-        sync = inventory_systems.Sync(settings, database, queue, replicas, "inventory-demo", _PROBE_SECONDS)
-        with sync.run():
+        sync = Sync(settings, database, queue, replicas, "inventory-demo", _PROBE_SECONDS)
+        with without_job_warnings(), sync.run():
             answers = _order(StockLedger(stock), replicas[_DOWN], orders, names, seed)
-            while queue.count_unfinished() or sync.is_behind():
-                time.sleep(0.1)
+            _wait(queue, sync)
             seconds = time.perf_counter() - begun
+            differing, copies = _compare(stock, replicas)
+            changes = [load_change(each.body) for each in StockStream(database).read(SHARD, 0, _MOST).records]
             _spoil(replicas, stock)
             reconciler = inventory_systems.make_reconciler(database, replicas)
-            passes = [*_reconcile(reconciler, sync)]
+            passes = [*_reconcile(reconciler, queue, sync)]
         counts = stock.read_counts()
         oversold = counts.filter(pl.col("reserved_cases") > pl.col("on_hand_cases")).height
         return PeakResult(
@@ -113,6 +133,9 @@ def run_peak(settings: Settings, orders: int, items: int, seed: int) -> PeakResu
             oversold,
             queue.count_unfinished(),
             queue.count_dead_letters(),
+            copies,
+            sent_once.count_discrepancies(changes, replicas, _DOWN, StreamPolicy().batch_size),
+            differing,
             passes,
         )
 
@@ -146,6 +169,20 @@ def _order(ledger: StockLedger, down: FaultyReplica, orders: int, items: list[st
     return answers
 
 
+def _wait(queue: DbosQueue, sync: Sync) -> None:
+    """Wait until nothing is left to do."""
+    while queue.count_unfinished() or sync.is_behind():
+        time.sleep(_POLL_SECONDS)
+
+
+def _compare(stock: StockStore, replicas: dict[str, FaultyReplica]) -> tuple[int, int]:
+    """Count the copies that differ, and all."""
+    found = pl.concat(each.read_copies() for each in replicas.values())
+    nothing, later = schema.FINDINGS.make_empty().collect(), replica_factory.get_utc_now() + 2 * GRACE
+    compared = compare_replicas(stock.read_counts(), found, [*replicas], nothing, at=later)
+    return compared.filter(pl.col("finding") != "MATCH").height, compared.height
+
+
 def _spoil(replicas: dict[str, FaultyReplica], stock: StockStore) -> None:
     """Let a DC write what the source never said: another quantity, a version ahead, an item of its own."""
     now = replica_factory.get_utc_now()
@@ -158,12 +195,11 @@ def _spoil(replicas: dict[str, FaultyReplica], stock: StockStore) -> None:
     replicas["DC02"].replica.apply(wrong)
 
 
-def _reconcile(reconciler: Reconciler, sync: inventory_systems.Sync) -> Iterator[Reconciled]:
+def _reconcile(reconciler: Reconciler, queue: DbosQueue, sync: Sync) -> Iterator[Reconciled]:
     """Reconcile as often as it takes, as if it were every two hours."""
     for number in range(_PASSES):
         yield reconciler.run(now=replica_factory.get_utc_now() + GRACE + timedelta(hours=2 * number, seconds=1))
-        while sync.is_behind():
-            time.sleep(0.05)
+        _wait(queue, sync)
 
 
 def describe(result: PeakResult) -> Iterator[str]:
@@ -194,7 +230,34 @@ def describe(result: PeakResult) -> Iterator[str]:
         runs.append([str(number), accuracy, listed, str(each.repaired)])
     yield from format_table(["run", "accuracy", "found", "repaired"], runs, numbers=["run", "accuracy", "repaired"])
     yield ""
+    rows = [
+        [what, f"{differing:,}", format_percent(1 - differing / copies, 2)]
+        for what, differing, copies in _list_measures(result)
+    ]
+    numbers = ["discrepancies", "accuracy"]
+    yield from format_table(["copies at the end of the hour", *numbers], rows, numbers=numbers)
+    yield f"That is {_describe_spared(result)} than sent once."
+    yield ""
     yield f"Dead letters: {result.dead_letters}; jobs left: {result.left}."
+
+
+def _list_measures(result: PeakResult) -> Iterator[tuple[str, int, int]]:
+    """List how many copies differ, of how many."""
+    yield "sent once, never compared", result.sent_once, result.copies
+    yield "sent until they are taken", result.synced, result.copies
+    for what, done in (
+        ("with what DC02 made up", result.reconciliations[0]),
+        ("after the reconciliations", result.reconciliations[-1]),
+    ):
+        compared, matching = (int(done.summary[name].sum()) for name in ("compared", "matching"))
+        yield what, compared - matching, compared
+
+
+def _describe_spared(result: PeakResult) -> str:
+    """Say how many fewer discrepancies there are in the end."""
+    *_, (_, left, _) = _list_measures(result)
+    spared = 1 - left / result.sent_once if result.sent_once else None
+    return f"{format_percent(spared)} fewer discrepancies"
 
 
 def find(result: PeakResult) -> Findings:
@@ -205,10 +268,12 @@ def find(result: PeakResult) -> Findings:
     ordered = f"{sum(result.orders.values()):,} orders reserved hot items, several at a time: {short:,} were short"
     sent = f"{result.changes:,} changes went to {len(DCS)} DCs, one of which was gone for a third of the time"
     before, after = (format_percent(each.accuracy, 2) for each in (first, last))
+    once = format_percent(1 - result.sent_once / result.copies, 2)
+    right = f"Copies that were right: {before} with what a DC had made up, {after} after the reconciliations"
     sentences = [
         f"{ordered}, oversold: {result.oversold}.",
         f"{sent}; p99 from a change to its copy: {seconds.quantile(0.99) or 0:.2f} s.",
-        f"Copies that were right, with what a DC had made up: {before}, and {after} after the reconciliations.",
+        f"{right}; sent once and never compared, {once}: that is {_describe_spared(result)}.",
     ]
     steps = {
         "What has every DC?": "inventory status 00001",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -63,6 +64,18 @@ def show_count(what: str) -> Iterator[Callable[[int], None]]:
 
     with Console(stderr=True).status(f"0 {what} ...") as status:
         yield lambda count: status.update(f"{count:,} {what} ...")
+
+
+@contextmanager
+def without_job_warnings() -> Iterator[None]:
+    """Write no line for each job that fails: in a demo faults are meant, and it says what became of them."""
+    logger = logging.getLogger("fillrate.messaging")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def add_findings_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -25,7 +25,7 @@ from fillrate_assets.storage.tables import METADATA, declare_table
 
 _SYSTEM: Final = "stock changes"
 _NAME: Final = "stock"
-_SHARD: Final = Shard("all")
+SHARD: Final = Shard("all")
 
 STOCK_CHANGES: Final = declare_table(
     schema.STOCK_CHANGES,
@@ -94,7 +94,7 @@ class StockStream:
 
     def list_shards(self) -> Sequence[Shard]:
         """Return the one shard."""
-        return [_SHARD]
+        return [SHARD]
 
     def read(self, shard: Shard, after: int, limit: int) -> Slice:  # noqa: ARG002 - the one that there is
         """Read so many changes after a position."""
