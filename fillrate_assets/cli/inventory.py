@@ -213,12 +213,15 @@ def remove(dc: str) -> None:
 @inventory.command()
 @click.argument("item", required=False)
 def status(item: str | None) -> None:
-    """Show what every DC has of an item, or of all."""
+    """Show what every DC has of an item; without one, how much every DC has, and what is under way."""
     from fillrate_assets import settings
     from fillrate_assets.cli import fulfillment_systems
-    from fillrate_assets.inventory.report.stock_report import describe_stock
+    from fillrate_assets.inventory.report.stock_report import describe_network, describe_stock
+    from fillrate_assets.inventory.sources import replica_factory
 
-    print_lines(describe_stock(fulfillment_systems.open_database(settings.load()), item))
+    database = fulfillment_systems.open_database(settings.load())
+    now = replica_factory.get_utc_now()
+    print_lines(describe_network(database, now=now) if item is None else describe_stock(database, item))
 
 
 @inventory.command()

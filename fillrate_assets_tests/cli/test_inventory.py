@@ -56,7 +56,7 @@ def test_a_count_is_set_shown_reconciled_and_explained(run: Run) -> None:
     run("set", "DC02", "4711", "3.5")
     code, shown, _ = run("status", "4711")
     assert code == 0
-    assert [line.split()[:6] for line in shown.splitlines()[2:]] == [
+    assert [line.split()[:6] for line in shown.splitlines()[3:]] == [
         ["4711", "DC01", "15", "0", "15", "1"],
         ["4711", "DC02", "3.5", "0", "3.5", "1"],
     ]
@@ -65,6 +65,13 @@ def test_a_count_is_set_shown_reconciled_and_explained(run: Run) -> None:
     assert "DC02      has no copy of 4711 of DC01" in shown
     assert "one knows of it and the other does not" in shown
     assert run("status", "4712") == (0, "there is no stock of 4712\n", "")
+    code, shown, _ = run("status")
+    assert code == 0
+    assert [line.split() for line in shown.splitlines()[3:5]] == [
+        ["DC01", "1", "15", "0", "15", "0", "never", "-"],
+        ["DC02", "1", "3.5", "0", "3.5", "0", "never", "-"],
+    ]
+    assert "Changes that no worker has read of the stream: 2, the oldest of" in shown
 
 
 def test_a_copy_is_repaired_and_its_repair_explained(run: Run, chosen: Settings) -> None:

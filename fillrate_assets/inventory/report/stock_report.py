@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -14,13 +14,16 @@ from fillrate_assets.core.decimals import format_cases, format_percent
 from fillrate_assets.core.text_table import format_table
 from fillrate_assets.inventory.change_stream import STOCK_CHANGES, from_row
 from fillrate_assets.inventory.reconcile import Reconciled
-from fillrate_assets.inventory.reconciliation_store import FINDINGS
+from fillrate_assets.inventory.reconciliation_store import FINDINGS, RECONCILIATIONS
 from fillrate_assets.inventory.rules.replication import StockCount
+from fillrate_assets.inventory.schema import CLASSES
 from fillrate_assets.inventory.stock_store import STOCK
+from fillrate_assets.inventory.sync_metrics import read_status
 from fillrate_assets.storage.database import Database
 
 _SYSTEM: Final = "stock"
 _LISTED: Final = 20
+_WIDEST: Final = max(map(len, CLASSES))
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class CountReport:
             yield f"so        {self._compare()}"
         if self.changes:
             yield ""
-            yield "What changed at the source, newest first:"
+            yield "What changed at the source, in cases, newest first:"
             yield from format_table(
                 ["seq", "when (UTC)", "on hand", "reserved", "by", "change"],
                 [
@@ -61,7 +64,7 @@ class CountReport:
                         format_cases(each.on_hand_cases) + (" deleted" if each.deleted else ""),
                         format_cases(each.reserved_cases),
                         each.origin,
-                        each.change_id,
+                        each.change_id.removeprefix(f"{each.origin}:"),
                     ]
                     for each in self.changes
                 ],
@@ -69,15 +72,15 @@ class CountReport:
             )
         if self.findings:
             yield ""
-            yield "What reconciliations found, newest first:"
+            yield "What reconciliations found, in cases, newest first:"
             yield from format_table(
-                ["when (UTC)", "found", "source", "copy", "done"],
+                ["when (UTC)", "found", "source", "copy, or what explains it", "action"],
                 [
                     [
                         _format(each.at),
                         each.finding,
-                        f"{_number(each.source_on_hand_cases)} by seq {_number(each.source_seq)}",
-                        f"{_number(each.replica_on_hand_cases)} by seq {_number(each.replica_seq)}",
+                        _describe_side(each, "source"),
+                        _describe_side(each, "replica"),
                         f"{each.action.lower()}, sent seq {each.repaired_seq}"
                         if each.repaired_seq
                         else each.action.lower(),
@@ -115,15 +118,13 @@ def read_count(
     return CountReport(dc, item, replica, source, copy, unread, listed, findings_of_it)
 
 
-def describe_stock(database: Database, item: str | None) -> Iterator[str]:
-    """Say what every DC has of an item, or of all."""
-    chosen = sa.select(STOCK).order_by(STOCK.c.item, STOCK.c.dc)
-    if item is not None:
-        chosen = chosen.where(STOCK.c.item == item)
+def describe_stock(database: Database, item: str) -> Iterator[str]:
+    """Say what every DC has of an item."""
+    chosen = sa.select(STOCK).where(STOCK.c.item == item).order_by(STOCK.c.dc)
     with database.connect(_SYSTEM) as connection:
         rows = connection.execute(chosen).all()
     if not rows:
-        yield "there is no stock" if item is None else f"there is no stock of {item}"
+        yield f"there is no stock of {item}"
         return
     yield from format_table(
         ["item", "DC", "on hand", "reserved", "free", "seq", "changed (UTC)", "by"],
@@ -141,7 +142,42 @@ def describe_stock(database: Database, item: str | None) -> Iterator[str]:
             for row in rows
         ],
         numbers=["on hand", "reserved", "free", "seq"],
+        title="Cases",
     )
+
+
+def describe_network(database: Database, *, now: datetime) -> Iterator[str]:
+    """Say how much every DC has, whether its copies were right when they were compared last, and what is under way."""
+    on_hand, reserved = STOCK.c.on_hand_cases, STOCK.c.reserved_cases
+    sold_out = sa.func.sum(sa.case((on_hand <= reserved, 1), else_=0)).label("sold_out")
+    sums = [sa.func.count().label("items"), *(sa.func.sum(each).label(each.name) for each in (on_hand, reserved))]
+    totals = sa.select(STOCK.c.dc, *sums, sold_out).where(~STOCK.c.deleted).group_by(STOCK.c.dc).order_by(STOCK.c.dc)
+    last = sa.select(RECONCILIATIONS).where(
+        RECONCILIATIONS.c.at == sa.select(sa.func.max(RECONCILIATIONS.c.at)).scalar_subquery()
+    )
+    with database.connect(_SYSTEM) as connection:
+        rows = connection.execute(totals).all()
+        compared = {row.replica: row for row in connection.execute(last)}
+    if not rows:
+        yield "there is no stock"
+        return
+    listed = []
+    for row in rows:
+        known = compared.get(row.dc)
+        share = known.matching / known.compared if known is not None and known.compared else None
+        cases = [
+            format_cases(each)
+            for each in (row.on_hand_cases, row.reserved_cases, row.on_hand_cases - row.reserved_cases)
+        ]
+        when = _format(known.at) if known is not None else "never"
+        listed.append([row.dc, f"{row.items:,}", *cases, f"{row.sold_out:,}", when, format_percent(share, 2)])
+    numbers = ["items", "on hand", "reserved", "free", "sold out", "accuracy"]
+    headings = ["DC", *numbers[:5], "compared (UTC)", "accuracy"]
+    yield from format_table(headings, listed, numbers=numbers, title="Cases by DC")
+    status = read_status(database, 0, now=now, window=timedelta(minutes=5))
+    since = f", the oldest of {_format(status.unread_since)} UTC" if status.unread_since else ""
+    yield ""
+    yield f"Changes that no worker has read of the stream: {status.unread:,}{since}."
 
 
 def describe_reconciliation(done: Reconciled) -> Iterator[str]:
@@ -167,6 +203,11 @@ def describe_reconciliation(done: Reconciled) -> Iterator[str]:
             [[name, action, f"{number:,}"] for name, action, number in counts],
             numbers=["counts"],
         )
+        yield ""
+        yield "Why, for example?"
+        for row in done.findings.unique("finding", maintain_order=True).sort("finding").iter_rows(named=True):
+            command = f"fillrate inventory explain {row['item']} {row['dc']} {row['replica']}".rstrip()
+            yield f"  {row['finding']:<{_WIDEST}}  {command}"
     yield ""
     yield f"{done.repaired:,} repaired."
 
@@ -179,7 +220,7 @@ def _describe(count: StockCount | None) -> str:
         if count.deleted
         else f"has {format_cases(count.on_hand)}, {format_cases(count.reserved)} of it reserved"
     )
-    return f"{has}, by seq {count.seq} at {_format(count.occurred_at)} ({count.origin}, change {count.change_id})"
+    return f"{has}; seq {count.seq} of {_format(count.occurred_at)} by {count.origin}"
 
 
 def _format(moment: datetime) -> str:
@@ -188,3 +229,13 @@ def _format(moment: datetime) -> str:
 
 def _number(value: Decimal | int | None) -> str:
     return "nothing" if value is None else format_cases(value) if isinstance(value, Decimal) else str(value)
+
+
+def _describe_side(finding: Any, side: str) -> str:  # noqa: ANN401 - a row
+    """Describe the quantity that a finding is about."""
+    on_hand, reserved, seq = (getattr(finding, f"{side}_{name}") for name in ("on_hand_cases", "reserved_cases", "seq"))
+    if finding.finding == "RESERVATION_LEAK":
+        return f"{_number(reserved)} reserved"
+    if finding.finding == "LEDGER_MISMATCH" and side == "replica":
+        return f"{_number(on_hand)} by its changes"
+    return f"{_number(on_hand)} by seq {_number(seq)}"
