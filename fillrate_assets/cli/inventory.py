@@ -198,16 +198,24 @@ def add(dc: str) -> None:
 @inventory.command()
 @click.argument("dc")
 def remove(dc: str) -> None:
-    """Send a DC that was added no changes any more; one of FILLRATE_INVENTORY__REPLICAS is removed there."""
+    """Send a DC that was added no changes any more, and forget what waits for it.
+
+    Take it out of FILLRATE_INVENTORY__REPLICAS before, if it is there, and start the workers again.
+    """
     from fillrate_assets import settings
     from fillrate_assets.cli import fulfillment_systems
     from fillrate_assets.core.errors import PermanentFailure
+    from fillrate_assets.inventory.fan_out import name_queue
     from fillrate_assets.inventory.replica_registry import ReplicaRegistry
 
-    if not ReplicaRegistry(fulfillment_systems.open_database(settings.load())).remove(dc):
-        msg = f"{dc} was not added"
+    chosen = settings.load()
+    if dc in chosen.inventory.replicas:
+        msg = f"{dc} is in FILLRATE_INVENTORY__REPLICAS: take it out first"
         raise PermanentFailure(msg)
-    print_lines([f"{dc} is removed"])
+    ReplicaRegistry(fulfillment_systems.open_database(chosen)).remove(dc)
+    with fulfillment_systems.make_queue(chosen, "fillrate inventory remove") as queue:
+        cleared = queue.clear(name_queue(dc))
+    print_lines([f"{dc} is removed; {cleared:,} batches of changes waited for it"])
 
 
 @inventory.command()

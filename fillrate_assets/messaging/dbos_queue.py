@@ -215,6 +215,15 @@ class DbosQueue:
             self._client.delete_workflows([each.workflow_id for each in found])
         return len(found)
 
+    def clear(self, queue: str) -> int:
+        """Delete the jobs of a queue that wait, or are put off; return how many."""
+        with translate_errors(self.url):
+            found = self._client.list_workflows(
+                queue_name=queue, status=["ENQUEUED", "DELAYED"], load_input=False, load_output=False
+            )
+            self._client.delete_workflows([each.workflow_id for each in found])
+        return len(found)
+
     @cached_property
     def _statuses(self) -> sa.TableClause:
         _ = self._client  # it creates the tables

@@ -12,6 +12,7 @@ import pytest
 from fillrate_assets import settings
 from fillrate_assets.cli import fulfillment_systems, inventory_systems, main
 from fillrate_assets.cli.tour import SMALL
+from fillrate_assets.inventory.fan_out import make_job
 from fillrate_assets.inventory.sources import replica_factory
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.settings import Settings
@@ -116,8 +117,12 @@ def test_a_dc_is_added_filled_and_removed(run: Run, chosen: Settings) -> None:
     replica_factory.open_replica_store(chosen, "DC09").apply([make_change(1, "9", item="4712")], now=NOON)
     run("set", "DC01", "4712", "15")
     assert run("add", "DC09") == (1, "DC09: 2 counts sent (1 CONFLICT, 1 DUPLICATE)\n", "")
-    assert run("remove", "DC09") == (0, "DC09 is removed\n", "")
-    assert run("remove", "DC09")[0] == 2
+    with fulfillment_systems.make_queue(chosen, "the test") as queue:
+        queue.enqueue([make_job(dc, str(number), []) for dc in ("DC01", "DC09") for number in range(2)])
+    assert run("remove", "DC09") == (0, "DC09 is removed; 2 batches of changes waited for it\n", "")
+    assert run("remove", "DC09") == (0, "DC09 is removed; 0 batches of changes waited for it\n", "")
+    with fulfillment_systems.make_queue(chosen, "the test") as queue:
+        assert queue.count_waiting() == {"replica-DC01": 2}
 
 
 def test_dead_letters_of_the_inventory_are_those_of_its_queues(run: Run) -> None:
