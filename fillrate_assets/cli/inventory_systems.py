@@ -170,12 +170,13 @@ class Sync:
 
 
 def _repeat(do: Callable[[], object], seconds: float, stopping: Event) -> None:
-    """Do something every so many seconds, and once more at the end."""
+    """Do something at once, every so many seconds, and once more at the end."""
+    is_last = False
     while True:
-        is_last = stopping.wait(seconds)
         try:
             do()
         except FillrateError as error:
             _LOG.warning("%s", error)
         if is_last:
             return
+        is_last = stopping.wait(seconds)

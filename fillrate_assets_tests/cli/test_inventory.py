@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from fillrate_assets.cli import fulfillment_systems, inventory_systems, main
 from fillrate_assets.cli.tour import SMALL
 from fillrate_assets.inventory.fan_out import make_job
 from fillrate_assets.inventory.sources import replica_factory
+from fillrate_assets.inventory.stock_ledger import StockLedger
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.settings import Settings
 from fillrate_assets_tests.factories.stock_changes import NOON, make_change
@@ -153,14 +156,23 @@ def test_a_replica_that_there_is_not_is_named(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_sends_what_is_set_to_every_dc(run: Run, chosen: Settings) -> None:
+def test_a_worker_sends_what_is_set_to_every_dc_and_gives_back_what_was_reserved_too_long(
+    run: Run, chosen: Settings
+) -> None:
     for dc in ("DC01", "DC02"):
         run("set", dc, "4711", "15")
+    chosen = settings.load(home=chosen.home, inventory__reservation_hours=1)
     database = fulfillment_systems.open_database(chosen)
+    earlier = replica_factory.get_utc_now() - timedelta(hours=2)
+    stock = StockStore(database)
+    StockLedger(stock, lambda: earlier).reserve("O1", 2, "DC01", [(1, "4711", Decimal(4))])
     replicas = replica_factory.make_replicas(chosen, StockStore(database))
     with fulfillment_systems.make_queue(chosen, "the test") as queue:
         sync = inventory_systems.Sync(chosen, database, queue, replicas, "worker")
         with sync.run():
+            wait_until(lambda: stock.read_reservation("O1").state == "EXPIRED")
+            latest = stock.read_count("DC01", "4711")
+            wait_until(lambda: [each.read_copy("DC01", "4711") for each in replicas.values()] == [latest] * 2)
             wait_until(lambda: [each.read_copies().height for each in replicas.values()] == [2, 2])
     code, shown, _ = run("explain", "4711", "DC01", "DC02")
     assert code == 0
