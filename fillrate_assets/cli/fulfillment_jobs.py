@@ -37,10 +37,8 @@ def _open_stores() -> AbstractContextManager[Stores]:
 
 @contextmanager
 def _open_letters() -> Iterator[DeadLetters]:
-    from fillrate_assets.fulfillment.dead_letters import make_dead_letters
-
     with _open_stores() as stores:
-        yield make_dead_letters(stores.queue, stores.effects)
+        yield stores.letters
 
 
 dead_letters = make_group(

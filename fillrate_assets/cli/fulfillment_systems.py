@@ -15,15 +15,17 @@ from fillrate_assets.core import extras
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fulfillment import dynamo_replay, replay
 from fillrate_assets.fulfillment.accepted_events import AcceptedEvents
+from fillrate_assets.fulfillment.dead_letters import make_dead_letters
 from fillrate_assets.fulfillment.dynamo_log import DynamoEffects, DynamoRegister
 from fillrate_assets.fulfillment.effect_store import EffectStore
 from fillrate_assets.fulfillment.event_intake import EventIntake
 from fillrate_assets.fulfillment.feed_store import OrderFeed
 from fillrate_assets.fulfillment.interventions import Intervention
-from fillrate_assets.fulfillment.log_port import EffectLog, EventRegister
+from fillrate_assets.fulfillment.log_port import EventRegister
 from fillrate_assets.fulfillment.replay import ReplayResult, ReplayScope
 from fillrate_assets.fulfillment.report import dynamo_report, order_report
 from fillrate_assets.fulfillment.report.order_report import OrderReport
+from fillrate_assets.fulfillment.rules.alarms import QUEUES
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.sources.targets import HttpTarget, Target
 from fillrate_assets.fulfillment.transition_log import TransitionLog
@@ -32,6 +34,7 @@ from fillrate_assets.inventory.backpressure import Backpressure
 from fillrate_assets.inventory.stock_ledger import StockLedger
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.messaging import log_context, telemetry
+from fillrate_assets.messaging.dead_letters import DeadLetters
 from fillrate_assets.messaging.jobs import JobQueue
 from fillrate_assets.messaging.sqs_queues import SqsQueues
 from fillrate_assets.settings import Settings
@@ -60,7 +63,7 @@ class Stores:
     """Where what the operator works on is: on a machine and its servers, or in AWS."""
 
     queue: JobQueue
-    effects: EffectLog
+    letters: DeadLetters
     accepted: EventRegister
     read_order: Callable[[str], OrderReport]
     describe_totals: Callable[[], list[str]]
@@ -76,7 +79,8 @@ def open_stores(settings: Settings, needed_by: str) -> Iterator[Stores]:
         database = open_database(settings)
         yield Stores(
             queue,
-            EffectStore(database),
+            # The inventory has queues in the same database.
+            make_dead_letters(queue, EffectStore(database), QUEUES.__contains__),
             AcceptedEvents(database),
             partial(order_report.read_order, database),
             lambda: order_report.describe_totals(order_report.read_totals(database)),
@@ -106,7 +110,7 @@ def _open_aws(settings: Settings) -> Stores:
     queues = SqsQueues(names.queue_urls, names.deferred_queue_url, names.parked_queue_url, names.dead_letter_queue_url)
     return Stores(
         queues,
-        DynamoEffects(table),
+        make_dead_letters(queues, DynamoEffects(table)),
         DynamoRegister(table),
         partial(dynamo_report.read_order, table),
         partial(dynamo_report.describe_totals, table),
@@ -161,7 +165,7 @@ def make_worker(
 
     given = settings.fulfillment
     for setting, names in (("concurrency", given.concurrency), ("max_per_second", given.max_per_second)):
-        if unknown := sorted(set(names) - {"events", *FUNCTIONS}):
+        if unknown := sorted(set(names) - QUEUES):
             msg = f"settings: fulfillment.{setting} names {', '.join(unknown)}, which is no queue"
             raise PermanentFailure(msg)
     release = version("fillrate-assets")

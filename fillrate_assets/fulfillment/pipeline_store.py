@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from fillrate_assets.fulfillment.accepted_events import ACCEPTED_EVENTS
 from fillrate_assets.fulfillment.effect_store import EFFECTS
 from fillrate_assets.fulfillment.feed_store import ORDER_LINES, SHIPMENT_LINES
-from fillrate_assets.fulfillment.rules.alarms import Failures, PipelineStatus, StuckState
+from fillrate_assets.fulfillment.rules.alarms import QUEUES, Failures, PipelineStatus, StuckState
 from fillrate_assets.fulfillment.rules.lifecycles import LIFECYCLES
 from fillrate_assets.fulfillment.transition_log import HEADS, REJECTED_EVENTS, TRANSITIONS
 from fillrate_assets.messaging.jobs import JobQueue
@@ -27,6 +27,7 @@ _TIMED: Final = 1_000
 
 _DAY: Final = timedelta(days=1)
 _NAMED: Final = 5
+_LISTED: Final = 1_000
 
 
 def read_last_seq(database: Database) -> int:
@@ -64,7 +65,7 @@ def read_status(
             fed=_count_fed(connection, since),
             waiting=queue.count_waiting(),
             parked=queue.count_parked(),
-            dead_letters=queue.count_dead_letters(),
+            dead_letters=sum(each.job.queue in QUEUES for each in queue.list_dead_letters(_LISTED)),
             conflicting=connection.execute(conflicting).scalar_one(),
             pending_effects=effects,
             oldest_effect=from_stored(oldest),

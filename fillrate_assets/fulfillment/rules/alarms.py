@@ -10,8 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
+
 EVENTS: Final = "events"
 """The queue of events that wait to be applied."""
+
+QUEUES: Final = frozenset({EVENTS, *FUNCTIONS})
+"""Those of fulfillment: others may be in the same database."""
 
 
 @dataclass(frozen=True)
