@@ -347,6 +347,7 @@ def demo(
     from fillrate_assets import settings
     from fillrate_assets.cli import fillrate_demo as story
     from fillrate_assets.cli import launcher
+    from fillrate_assets.fillrate.defs import health_checks
     from fillrate_assets.sample.network import Network
 
     started = perf_counter()
@@ -355,7 +356,7 @@ def demo(
     before = story.RecordCounts.read(chosen)
     wanted = [launcher.RunRange(dc, network.first, network.last) for dc in network.dc_codes]
     failed = _run(wanted, processes)
-    launcher.run_health_checks(chosen)
+    launcher.run_job(chosen, health_checks.JOB)
     console = Console(width=100, highlight=False)
     story.summarize(chosen, network, console)
     after = story.RecordCounts.read(chosen)

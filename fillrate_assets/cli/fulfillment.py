@@ -101,6 +101,7 @@ def _run_fill_rates(network: OrderNetwork) -> bool:
     """Run fill rates on the orders of a network through Dagster, and say what they add up to; return if it failed."""
     from fillrate_assets import settings
     from fillrate_assets.cli import fulfillment_demo, launcher
+    from fillrate_assets.inventory.defs import assets as counts
 
     chosen, days, failed = settings.load(), network.network, False
     wanted = [launcher.RunRange(dc, days.first, network.today) for dc in days.dc_codes]
@@ -110,6 +111,8 @@ def _run_fill_rates(network: OrderNetwork) -> bool:
             click.echo(escape_controls(f"{ran.range.dc}: {problem}"), err=True)
         failed = failed or ran.failure is not None
     launcher.report_pipeline(chosen)
+    launcher.run_job(chosen, counts.JOB, counts.find_last_window(chosen.first_ship_date, datetime.now(UTC)))
+    launcher.run_job(chosen, counts.HEALTH_JOB)
     print_lines([*fulfillment_demo.reconcile(chosen), ""])
     return failed
 

@@ -27,7 +27,6 @@ from fillrate_assets.cli.run_owner import RunOwner
 from fillrate_assets.core import partition_key
 from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
 from fillrate_assets.definitions import JOB, build_defs, make_alert_dispatch, make_systems
-from fillrate_assets.fillrate.defs import health_checks
 from fillrate_assets.fillrate.record_store import SUBSTITUTES, RecordStore
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fulfillment.defs import assets as fulfillment_assets
@@ -164,10 +163,11 @@ def run(settings: Settings, wanted: Sequence[RunRange], processes: int = PROCESS
     yield from _run_in_workers(settings, deque(by_dc.values()), processes)
 
 
-def run_health_checks(settings: Settings) -> None:
-    """Evaluate the checks of the platform as a whole now, as their schedule does once a day."""
+def run_job(settings: Settings, name: str, partition: str | None = None) -> None:
+    """Run a job now, for a partition if it has any, as its schedule does."""
+    tags = {} if partition is None else {partitions.PARTITION_TAG: partition}
     with _open_instance() as instance, stopping.ending(_end_own_runs):
-        _execute(settings, instance, health_checks.JOB, {})
+        _execute(settings, instance, name, tags)
 
 
 def report_pipeline(settings: Settings) -> None:

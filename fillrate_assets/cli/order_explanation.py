@@ -91,7 +91,8 @@ class OrderExplanation:
         ]
         for line in self.lines.filter(item=item).head(1).iter_rows(named=True):
             ordered, shipped = _list_cases(line)
-            why = ", ".join(each for each in (line["path"], _name_path(line), _name_reason(line)) if each)
+            reason = f"reason {known}" if (known := _name_reason(line)) else ""
+            why = ", ".join(each for each in (line["path"], _name_path(line), reason) if each)
             said.append(f"Fill rate, line {line['line_no']}: {ordered} ordered, {shipped} shipped: {why}.")
         return said
 

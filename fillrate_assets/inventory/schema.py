@@ -115,13 +115,13 @@ FINDINGS: Final = TableSchema(
         Column("finding", pl.String, "How the two compare", codes=CLASSES),
         Column("action", pl.String, "What is to be done", codes=ACTIONS),
         *(
-            Column(f"{side}_{name}", dtype, f"{name} of the {side}", nullable=True)
+            Column(f"{side}_{name}", dtype, f"{what}, by the {side}", unit, nullable=True)
             for side in ("source", "replica")
-            for name, dtype in (
-                ("on_hand_cases", CASES),
-                ("reserved_cases", CASES),
-                ("seq", pl.Int64),
-                ("deleted", pl.Boolean),
+            for name, dtype, what, unit in (
+                ("on_hand_cases", CASES, "What is there", "cases"),
+                ("reserved_cases", CASES, "What of it orders have reserved", "cases"),
+                ("seq", pl.Int64, "Version of the count", None),
+                ("deleted", pl.Boolean, "Whether the DC no longer stocks the item", None),
             )
         ),
     ),

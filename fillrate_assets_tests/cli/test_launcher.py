@@ -105,7 +105,7 @@ def test_no_run_starts_on_a_dc_that_a_run_is_in_progress_for(network_home: Home)
 
 @pytest.mark.usefixtures("dagster_home")
 def test_the_health_checks_run_when_wanted(published_home: Home) -> None:
-    launcher.run_health_checks(published_home.settings)
+    launcher.run_job(published_home.settings, health_checks.JOB)
     keys = [
         dg.AssetCheckKey(health_checks.PLATFORM.key, name)
         for name in ("no_day_left_behind", "complete_by_deadline", "fresh_sources")

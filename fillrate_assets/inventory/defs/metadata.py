@@ -17,6 +17,13 @@ from fillrate_assets.orchestration.ui_metadata import make_table
 
 _LISTED: Final = 50
 _WORST_ITEMS: Final = 10
+_FINDING: Final = (
+    *schema.FINDINGS.key,
+    "action",
+    *(f"{side}_{name}" for name in ("seq", "on_hand_cases", "reserved_cases") for side in ("source", "replica")),
+)
+"""What is compared, side by side."""
+
 _DISCREPANCIES: Final = [name for name in schema.CLASSES if name not in {"MATCH", "RECENT"}]
 
 
@@ -24,19 +31,24 @@ def describe_reconciliation(done: Reconciled) -> dict[str, Any]:
     """Describe a reconciliation: all copies, then those of each DC, then what was found, by class and item."""
     compared, matching = (int(done.summary[name].sum()) for name in ("compared", "matching"))
     classes, items = dict(done.findings["finding"].value_counts().iter_rows()), _rank_items(done.findings)
-    described: dict[str, Any] = {
-        **_describe_accuracy("", compared, matching),
+    described: dict[str, Any] = _describe_accuracy("", compared, matching)
+    if done.accuracy is not None:
+        described["discrepancy rate, %"] = round(100 * (1 - done.accuracy), 4)
+    for row in done.summary.iter_rows(named=True):
+        described |= _describe_accuracy(f"{row['replica']}: ", row["compared"], row["matching"])
+    by_dc = done.summary.with_columns(
+        accuracy_percent=(100 * pl.col("matching") / pl.when(pl.col("compared") > 0).then("compared")).round(4)
+    )
+    return described | {
+        **{f"found {name}": classes.get(name, 0) for name in _DISCREPANCIES},
         "compared": compared,
         "just changed": int(done.summary["recent"].sum()),
         "repaired": done.repaired,
         "items with discrepancies": items.height,
-        "by DC": make_table(done.summary.drop("at")),
+        "by DC": make_table(by_dc.select("replica", "accuracy_percent", "compared", "matching", "recent", "failure")),
         "items with most discrepancies": make_table(items.head(_WORST_ITEMS)),
-        "findings": make_table(done.findings.head(_LISTED)),
+        "findings": make_table(done.findings.select(_FINDING).head(_LISTED)),
     }
-    for row in done.summary.iter_rows(named=True):
-        described |= _describe_accuracy(f"{row['replica']}: ", row["compared"], row["matching"])
-    return described | {f"found {name}": classes.get(name, 0) for name in _DISCREPANCIES}
 
 
 def describe_sync(status: SyncStatus) -> dict[str, float]:
@@ -54,11 +66,8 @@ def describe_sync(status: SyncStatus) -> dict[str, float]:
 
 
 def _describe_accuracy(whose: str, compared: int, matching: int) -> dict[str, float]:
-    described: dict[str, float] = {f"{whose}discrepancies": compared - matching}
-    if compared:
-        described[f"{whose}accuracy, %"] = round(100 * matching / compared, 4)
-        described[f"{whose}discrepancy rate, %"] = round(100 * (compared - matching) / compared, 4)
-    return described
+    accuracy = {f"{whose}accuracy, %": round(100 * matching / compared, 4)} if compared else {}
+    return {**accuracy, f"{whose}discrepancies": compared - matching}
 
 
 def _rank_items(findings: pl.DataFrame) -> pl.DataFrame:

@@ -34,15 +34,9 @@ def chosen(tmp_path: Path) -> Settings:
     return made
 
 
-def find_window(chosen: Settings, now: datetime) -> str:
-    key = assets.make_partitions(chosen.first_ship_date).get_partition_key_for_timestamp(now.timestamp())
-    assert isinstance(key, str)
-    return key
-
-
 def reconcile(chosen: Settings, instance: dg.DagsterInstance, key: str | None = None) -> dg.ExecuteInProcessResult:
     job = build_defs(chosen).resolve_job_def(assets.JOB)
-    partition = key or find_window(chosen, datetime.now(UTC) - timedelta(hours=2))
+    partition = key or assets.find_last_window(chosen.first_ship_date, datetime.now(UTC))
     return job.execute_in_process(run_config=QUIET, instance=instance, partition_key=partition, raise_on_error=False)
 
 
@@ -117,7 +111,8 @@ def test_a_dc_that_does_not_answer_fails_a_check(chosen: Settings, instance: dg.
 
 
 def test_a_window_of_the_past_cannot_be_reconciled(chosen: Settings, instance: dg.DagsterInstance) -> None:
-    result = reconcile(chosen, instance, find_window(chosen, datetime.now(UTC) - timedelta(hours=12)))
+    earlier = assets.find_last_window(chosen.first_ship_date, datetime.now(UTC) - timedelta(hours=10))
+    result = reconcile(chosen, instance, earlier)
     assert not result.success
     (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     assert failure.error is not None
