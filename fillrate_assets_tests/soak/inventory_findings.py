@@ -23,6 +23,7 @@ from fillrate_assets.inventory.replica_store import COPIES, ReplicaStore
 from fillrate_assets.inventory.rules.reconciliation import GRACE, check_source
 from fillrate_assets.inventory.rules.replication import StockCount
 from fillrate_assets.inventory.sources.local_replica import LocalReplica
+from fillrate_assets.inventory.stock_ledger import StockLedger
 from fillrate_assets.inventory.stock_store import RESERVATIONS, StockStore, load_counts
 from fillrate_assets.inventory.sync_metrics import SYNC_MINUTES, read_status
 from fillrate_assets.messaging.dbos_queue import DbosQueue
@@ -171,8 +172,12 @@ def _count_blind_repairs(database: Database) -> int:
 
 
 def _prepare(place: Place) -> None:
+    ledger = StockLedger(StockStore(Database(place.records)))
     for dc in DCS:
         open_copies(place, dc)
+        # Twice, so that there is an older version of each.
+        for cases in (1, 5):
+            ledger.receive(dc, dict.fromkeys(ITEMS, Decimal(cases)))
 
 
 def _count_left(place: Place) -> int:
