@@ -50,7 +50,7 @@ def test_each_check_alarm_and_queue_has_a_runbook_and_there_is_no_other() -> Non
     specs = [spec for part in parts for spec in part.check_specs]
     found = {spec.name for spec in specs} | {*find_alarms(make_troubled_status(), now=NOON)}
     assert [spec.name for spec in specs if name_runbook(spec.name) not in (spec.description or "")] == []
-    of_queues = {f"{name_runbook('queue')[:-3]}-{name}.md" for name in (EVENT_QUEUE, *FUNCTIONS, "replica")}
+    of_queues = {f"{name_runbook('queue')[:-3]}-{name}.md" for name in (EVENT_QUEUE, *FUNCTIONS)}
     assert {str(page.relative_to(ROOT)) for page in PAGES} == {*map(name_runbook, found), *of_queues}
 
 
@@ -64,7 +64,8 @@ def test_a_runbook_says_what_it_means_what_to_do_and_whom_to_call(page: Path) ->
 def make_troubled_status() -> SyncStatus:
     """Make a status of the sync in which everything is wrong."""
     late = ReplicaSync("DC02", 1, 1, 1, timedelta(minutes=1), timedelta(minutes=1))
-    return SyncStatus((late,), 1, NOON - timedelta(hours=1), 1)
+    hour_ago = NOON - timedelta(hours=1)
+    return SyncStatus((late,), 1, hour_ago, 1, {"DC02": hour_ago})
 
 
 def test_the_runbook_of_a_queue_names_its_effects() -> None:

@@ -6,20 +6,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from fillrate_assets.core.codes import escape_controls
 from fillrate_assets.core.text_table import format_table
+from fillrate_assets.messaging.dead_letters import MOST
 
 if TYPE_CHECKING:
     from fillrate_assets.messaging.dead_letters import DeadLetters
     from fillrate_assets.messaging.jobs import StoredJob
 
     OpenLetters = Callable[[], AbstractContextManager[DeadLetters]]
-
-MOST: Final = 10_000
 
 
 def make_group(open_letters: OpenLetters, example: str) -> click.Group:

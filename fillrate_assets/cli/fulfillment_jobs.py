@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fillrate_assets.cli.dead_letters import MOST, make_group, print_jobs
+from fillrate_assets.cli.dead_letters import make_group, print_jobs
+from fillrate_assets.messaging.dead_letters import MOST
 
 if TYPE_CHECKING:
     from fillrate_assets.cli.fulfillment_systems import Stores

@@ -25,6 +25,11 @@ def name_queue(replica: str) -> str:
     return f"{_QUEUE}{replica}"
 
 
+def find_replica(queue: str) -> str | None:
+    """Return the DC whose queue it is; None where it is no DC's."""
+    return queue.removeprefix(_QUEUE) if queue.startswith(_QUEUE) else None
+
+
 def is_sync_queue(name: str) -> bool:
     """Return whether a queue is one of changes of stock."""
     return name == REFUSED_QUEUE or name.startswith(_QUEUE)

@@ -36,7 +36,15 @@ _PARTITIONS: Final = 256
 
 _DEAD: Final = ["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
 _DUE: Final = ("ENQUEUED", "PENDING")
-_COLUMNS: Final = ("workflow_uuid", "queue_name", "status", "executor_id", "owner_xid", "started_at_epoch_ms")
+_COLUMNS: Final = (
+    "workflow_uuid",
+    "queue_name",
+    "status",
+    "executor_id",
+    "owner_xid",
+    "started_at_epoch_ms",
+    "created_at",
+)
 JOB: Final = "job"
 CODE_VERSION: Final = "code_version"
 """Attributes of a dead letter: what of the job has changed since it was enqueued, and the release that gave it up."""
@@ -105,6 +113,14 @@ class DbosQueue:
         with translate_errors(self.url), sql.get_engine(self.url).connect() as connection:
             rows = connection.execute(waiting.group_by(status.c.queue_name)).all()
         return {queue: int(count) for queue, count in rows}
+
+    def find_oldest(self) -> Mapping[str, datetime]:
+        """Find when the oldest of the jobs that are due or run was enqueued, by queue."""
+        status = self._statuses
+        oldest = sa.select(status.c.queue_name, sa.func.min(status.c.created_at)).where(status.c.status.in_(_DUE))
+        with translate_errors(self.url), sql.get_engine(self.url).connect() as connection:
+            rows = connection.execute(oldest.group_by(status.c.queue_name)).all()
+        return {queue: datetime.fromtimestamp(created / 1000, UTC) for queue, created in rows}
 
     def count_dead_letters(self) -> int:
         """Count jobs that were given up."""

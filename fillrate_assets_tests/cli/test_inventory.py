@@ -126,6 +126,9 @@ def test_a_dc_is_added_filled_and_removed(run: Run, chosen: Settings) -> None:
     assert run("remove", "DC09") == (0, "DC09 is removed; 0 batches of changes waited for it\n", "")
     with fulfillment_systems.make_queue(chosen, "the test") as queue:
         assert queue.count_waiting() == {"replica-DC01": 2}
+        ((name, since),) = queue.find_oldest().items()
+    assert name == "replica-DC01"
+    assert timedelta(seconds=-1) < replica_factory.get_utc_now() - since < timedelta(hours=1)
 
 
 def test_dead_letters_of_the_inventory_are_those_of_its_queues(run: Run) -> None:

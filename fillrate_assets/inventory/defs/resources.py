@@ -1,13 +1,13 @@
 """What the definitions of the inventory work on, and how the Resources tab of the UI shows it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Self
 
 from pydantic import Field
 
 from fillrate_assets.core import extras
-from fillrate_assets.inventory.fan_out import is_sync_queue
+from fillrate_assets.inventory.fan_out import find_replica, is_sync_queue
 from fillrate_assets.inventory.reconcile import Reconciled, Reconciler
 from fillrate_assets.inventory.reconciliation_store import ReconciliationStore
 from fillrate_assets.inventory.rules.sync_alarms import SyncStatus
@@ -53,7 +53,9 @@ class StockNetwork:
         chosen = self.settings
         with DbosQueue(chosen.fulfillment.queue_url, chosen.queue_schema) as queue:
             dead = sum(is_sync_queue(each.job.queue) for each in queue.list_dead_letters(_LISTED))
-        return read_status(self.database, dead, now=now, window=window)
+            oldest = {find_replica(name): since for name, since in queue.find_oldest().items()}
+        waiting = {replica: since for replica, since in oldest.items() if replica is not None}
+        return replace(read_status(self.database, dead, now=now, window=window), waiting_since=waiting)
 
     def reconcile(self, now: datetime) -> Reconciled:
         """Compare every copy with the stock, and repair what differs."""

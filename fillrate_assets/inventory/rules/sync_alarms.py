@@ -5,8 +5,8 @@ How it is counted belongs to `sync_metrics`, whom it reaches to `defs`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from fillrate_assets.core.decimals import format_percent
@@ -18,7 +18,7 @@ LIMIT_SHARE = 0.01
 """Of requests and changes that fail."""
 
 LIMIT_UNREAD = timedelta(minutes=1)
-"""Age of the oldest change that was not read of the stream."""
+"""Age of the oldest change that was not read of the stream, or that waits for a DC."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,12 @@ class SyncStatus:
 
     unread_since: datetime | None
     dead_letters: int
+    waiting_since: Mapping[str, datetime] = field(default_factory=dict)
+    """By DC, when the oldest batch of changes that it has not taken was read of the stream."""
 
 
 def find_alarms(status: SyncStatus, *, now: datetime) -> dict[str, str]:
-    """Find what people must hear of, by name: `sync_latency`, `sync_errors`, `stream_age`, `sync_dead_letters`."""
+    """Find what people must hear of, by the name of its runbook."""
     return dict(_find_alarms(status, now))
 
 
@@ -68,12 +70,20 @@ def _find_alarms(status: SyncStatus, now: datetime) -> Iterator[tuple[str, str]]
         named = "; ".join(f"{each.name}: {each.failed:,} of {each.requests:,} requests" for each in failing)
         yield "sync_errors", f"more than {format_percent(LIMIT_SHARE, 0)} of what is sent fails: {named}"
     if status.unread_since is not None and now - status.unread_since > LIMIT_UNREAD:
-        minutes = (now - status.unread_since) / timedelta(minutes=1)
-        found = f"{status.unread:,} changes were not read of the stream, the oldest for {minutes:,.0f} min"
+        age = _format_age(now - status.unread_since)
+        found = f"{status.unread:,} changes were not read of the stream, the oldest for {age}"
         yield "stream_age", f"{found}: see that `fillrate inventory worker` runs"
+    waiting = {name: since for name, since in status.waiting_since.items() if now - since > LIMIT_UNREAD}
+    if waiting:
+        named = "; ".join(f"{name}: {_format_age(now - since)}" for name, since in sorted(waiting.items()))
+        yield "queue_replica", f"changes wait for DCs: {named}: see their systems, and that a worker serves them"
     if status.dead_letters:
         changes = "batch of changes was" if status.dead_letters == 1 else "batches of changes were"
         yield (
             "sync_dead_letters",
             f"{status.dead_letters:,} {changes} given up: `fillrate inventory dead-letters` lists them",
         )
+
+
+def _format_age(age: timedelta) -> str:
+    return f"{age / timedelta(minutes=1):,.0f} min"

@@ -66,3 +66,11 @@ def test_alarms_begin_above_their_limits(
 ) -> None:
     status = SyncStatus(replicas, 7 if unread_since else 0, unread_since, dead_letters)
     assert find_alarms(status, now=NOON) == alarms
+
+
+def test_changes_that_wait_for_a_dc_are_an_alarm_after_a_minute() -> None:
+    waiting = {f"DC0{minutes}": NOON - timedelta(minutes=minutes) for minutes in (1, 2, 3)}
+    assert find_alarms(SyncStatus((), 0, None, 0, waiting), now=NOON) == {
+        "queue_replica": "changes wait for DCs: DC02: 2 min; DC03: 3 min:"
+        " see their systems, and that a worker serves them"
+    }
