@@ -27,12 +27,14 @@ from constructs import Construct
 
 from fillrate_assets.fulfillment.dynamo_log import EFFECT_PREFIX, EXPIRY, KEYS, STATE_INDEX
 from fillrate_assets.fulfillment.event_intake import EVENT_QUEUE, INTAKE_QUEUE
+from fillrate_assets.fulfillment.lambda_handlers import OLDEST_EFFECT
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.rules.order_workflow import ORDER_WORKFLOW, build_asl
 from fillrate_assets.fulfillment.worker import CONCURRENCY
-from infrastructure.alarms import make_alarms
+from infrastructure.alarms import Measured, make_alarms, measure
 from infrastructure.function_code import RUNTIME
 from infrastructure.permissions import APPLYING, REQUESTING, acknowledge, permit
+from infrastructure.stock_sync import Replicas, StockSync
 
 _HANDLERS: Final = "fillrate_assets.lambda_functions"
 _STEPS: Final = {
@@ -52,6 +54,7 @@ _RETENTION: Final = cdk.Duration.days(14)
 _MAX_RECEIVES: Final = 20
 """Before the queue's own redrive: functions make dead letters after eight attempts, this is for those that die."""
 
+_MAX_EFFECT_AGE_SECONDS: Final = 900
 _RESERVING: Final = {"inventory", "deferred", "CheckInventory", "UpdateOrderStatus", "Backorder", "Release"}
 """What requests effects of the inventory: consumers by their queue, and steps."""
 
@@ -66,6 +69,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         *,
         code: Path,
         targets: Mapping[str, str],
+        replicas: Replicas,
         runtime: str = RUNTIME,
         destroys_data: bool = False,
     ) -> None:
@@ -76,6 +80,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             name: the stack's.
             code: directory that becomes the code of every function.
             targets: URL of the system that does the effects of a function, by function.
+            replicas: systems of the DCs that have copies of the stock.
             runtime: what runs the code; another one needs a file `bootstrap` in it.
             destroys_data: whether data go with the stack.
 
@@ -88,31 +93,22 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         # An inventory of one's own is requested by its URL.
         both = dynamodb.StreamViewType.NEW_AND_OLD_IMAGES
         self._stock = None if "inventory" in targets else self._make_table("Stock", both)
-        self._bucket = s3.Bucket(
-            self,
-            "Orders",
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            enforce_ssl=True,
-            removal_policy=self._removal,
-        )
-        acknowledge(self._bucket, "S1", "one function writes it, each document once")
+        self._bucket = self.make_bucket("Orders")
         self._queues = {
-            each: self._make_queue(each.capitalize(), fifo=True) for each in (INTAKE_QUEUE, EVENT_QUEUE, *FUNCTIONS)
+            each: self.make_queue(each.capitalize(), fifo=True) for each in (INTAKE_QUEUE, EVENT_QUEUE, *FUNCTIONS)
         }
-        self._deferred = self._make_queue("Deferred")
-        self._all_queues = {**self._queues, "deferred": self._deferred}
+        self._deferred = self.make_queue("Deferred")
+        self._sync = StockSync(self, replicas)
+        stock_queues = {f"replica{dc}": queue for dc, queue in self._sync.queues.items()}
+        self._all_queues = {**self._queues, "deferred": self._deferred, **stock_queues}
         self._parked, self._dead = (self._make_store(each) for each in ("Parked", "Dead"))
         self._make_topic()
+        self._urls = {each: queue.queue_url for each, queue in self._queues.items()}
         self._environment = {
-            "POWERTOOLS_SERVICE_NAME": name,
-            "FILLRATE_HOME": "/tmp/fillrate",  # noqa: S108 - the only directory of a function that can be written
             "FILLRATE_FULFILLMENT__TARGETS": json.dumps(dict(targets)),
             "FILLRATE_FULFILLMENT_AWS__TABLE": self._table.table_name,
             "FILLRATE_FULFILLMENT_AWS__STOCK_TABLE": self._stock.table_name if self._stock else "",
-            "FILLRATE_FULFILLMENT_AWS__QUEUE_URLS": self.to_json_string(
-                {each: queue.queue_url for each, queue in self._queues.items()}
-            ),
+            "FILLRATE_FULFILLMENT_AWS__QUEUE_URLS": self.to_json_string(self._urls),
             "FILLRATE_FULFILLMENT_AWS__DEFERRED_QUEUE_URL": self._deferred.queue_url,
             "FILLRATE_FULFILLMENT_AWS__PARKED_QUEUE_URL": self._parked.queue_url,
             "FILLRATE_FULFILLMENT_AWS__DEAD_LETTER_QUEUE_URL": self._dead.queue_url,
@@ -121,7 +117,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         self._make_consumers()
         self._make_dispatcher()
         self._make_workflow()
-        self._make_alarms()
+        self._make_alarms(self._sync.make_functions(self._stock, self._dead, name) if replicas.urls else {})
         self._make_outputs()
 
     def _make_table(self, name: str, stream: dynamodb.StreamViewType, **options: object) -> Any:  # noqa: ANN401 - the CDK has no types that are checked
@@ -150,13 +146,26 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         )
         return log
 
+    def make_bucket(self, name: str) -> Any:  # noqa: ANN401 - as above
+        """Make a bucket for documents."""
+        bucket = s3.Bucket(
+            self,
+            name,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            removal_policy=self._removal,
+        )
+        acknowledge(bucket, "S1", "one function writes it, each document once")
+        return bucket
+
     def _make_store(self, name: str) -> Any:  # noqa: ANN401 - as above
         """Make a queue of which nothing consumes but operators."""
         store = sqs.Queue(self, name, retention_period=_RETENTION, enforce_ssl=True)
         acknowledge(store, "SQS3", "nothing consumes it: it is where dead letters and parked jobs are")
         return store
 
-    def _make_queue(self, name: str, **options: object) -> Any:  # noqa: ANN401 - as above
+    def make_queue(self, name: str, **options: object) -> Any:  # noqa: ANN401 - as above
         """Make a queue, and another for what its function died of."""
         lost = sqs.Queue(self, f"{name}Lost", retention_period=_RETENTION, enforce_ssl=True, **options)
         return sqs.Queue(
@@ -180,7 +189,14 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             )
 
     def _make_function(self, name: str, handler: str, log_actions: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - as above
-        """Make a function with a role and a log group of its own, which may do a few things to the log."""
+        """Make a function of fulfillment, which may do a few things to the log."""
+        function = self.make_function(name, handler, self._environment)
+        if log_actions:
+            permit(function, log_actions, self._table.table_arn)
+        return function
+
+    def make_function(self, name: str, handler: str, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - as above
+        """Make a function with a role and a log group of its own."""
         logged = logs.LogGroup(
             self, f"{name}Logs", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=self._removal
         )
@@ -194,13 +210,15 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             code=self._code,
             timeout=_TIMEOUT,
             memory_size=512,
-            environment=self._environment,
+            environment={
+                "POWERTOOLS_SERVICE_NAME": self._service,
+                "FILLRATE_HOME": "/tmp/fillrate",  # noqa: S108 - the only directory of a function that can be written
+                **environment,
+            },
             role=role,
             log_group=logged,
         )
         acknowledge(function, "L1", "the runtime on which the tests run as well, decision 0270")
-        if log_actions:
-            permit(function, log_actions, self._table.table_arn)
         return function
 
     def _permit_stock(self, function: Any, name: str) -> None:  # noqa: ANN401 - as above
@@ -293,7 +311,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             "OrderStarterFunction": self._starter.function_name,
             "OrderWorkflowArn": self._workflow.state_machine_arn,
             "Table": self._table.table_name,
-            "QueueUrls": self._environment["FILLRATE_FULFILLMENT_AWS__QUEUE_URLS"],
+            "QueueUrls": self.to_json_string({**self._urls, **self._sync.urls}),
             "DeferredQueueUrl": self._deferred.queue_url,
             "ParkedQueueUrl": self._parked.queue_url,
             "DeadLetterQueueUrl": self._dead.queue_url,
@@ -304,11 +322,17 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         for name, value in outputs.items():
             cdk.CfnOutput(self, name, value=value)
 
-    def _make_alarms(self) -> None:
-        lost = {f"{name.capitalize()}Lost": queue.dead_letter_queue.queue for name, queue in self._all_queues.items()}
+    def _make_alarms(self, measured: Mapping[str, Measured]) -> None:
+        all_queues = {_capitalize(name): queue for name, queue in self._all_queues.items()}
+        lost = {f"{name}Lost": queue.dead_letter_queue.queue for name, queue in all_queues.items()}
+        effects = measure(OLDEST_EFFECT, "Maximum", service=self._service)
         self._alarm_topic = make_alarms(
             self,
             stored={"DeadLetters": self._dead, "ParkedJobs": self._parked, **lost},
-            waiting={f"{name.capitalize()}Age": queue for name, queue in self._all_queues.items()},
-            service=self._service,
+            waiting={f"{name}Age": queue for name, queue in all_queues.items()},
+            measured={"EffectAge": Measured(effects, _MAX_EFFECT_AGE_SECONDS), **measured},
         )
+
+
+def _capitalize(name: str) -> str:
+    return name[:1].upper() + name[1:]

@@ -33,7 +33,6 @@ ERRORS: Final = "SyncErrors"
 """1 for what failed and 0 for what did not, by replica: their mean is the share that fails."""
 
 CONFLICTS: Final = "SyncConflicts"
-STREAM_LAG: Final = "StreamLag"
 RECONCILIATION_AGE: Final = "ReconciliationAge"
 DIMENSION: Final = "replica"
 _BEAT: Final = "beat"
@@ -94,6 +93,8 @@ class StockHandlers:
     table: DynamoTable
     queues: SqsQueues
     replicas: Mapping[str, Replica]
+    """Those that a function sends to. What enqueues changes does so for every queue of a DC."""
+
     metrics: BatchMetrics
     by_replica: Mapping[str, BatchMetrics]
     code_version: str
@@ -128,16 +129,13 @@ class StockHandlers:
         return ReplicaCounter(self.by_replica)
 
     def _fan_out(self, records: Sequence[StreamRecord]) -> Failures:
-        now = datetime.now(UTC)
+        prefix = name_queue("")
+        dcs = [name.removeprefix(prefix) for name in self.queues.urls if name.startswith(prefix)]
         for record in records:
-            self.metrics.measure_seconds(STREAM_LAG, max((now - record.written_at).total_seconds(), 0))
             if is_heartbeat(record.body):
-                beats = [
-                    Job(f"{name}:{record.name}", name_queue(name), {_BEAT: record.written_at.isoformat()})
-                    for name in self.replicas
-                ]
-                self.queues.enqueue(beats)
-        return FanOut(self.queues, [*self.replicas], read=read_change).process(records)
+                beat = {_BEAT: record.written_at.isoformat()}
+                self.queues.enqueue([Job(f"{dc}:{record.name}", name_queue(dc), beat) for dc in dcs])
+        return FanOut(self.queues, dcs, read=read_change).process(records)
 
     def _run(self, job: Job) -> Result:
         """Run a job, unless its DC is down: then it comes again, which is no attempt, for as long as an hour.

@@ -25,6 +25,7 @@ from fillrate_assets.fulfillment.rules.event_documents import dump_event, parse_
 from fillrate_assets.fulfillment.rules.order_lifecycle import ORDER_LIFECYCLE
 from fillrate_assets.fulfillment.rules.order_workflow import ORDER_WORKFLOW, SERVICE_ERRORS, name_execution
 from fillrate_assets.fulfillment.sources.cloud_event_documents import unwrap_document
+from fillrate_assets.inventory.dynamo_stock import DynamoStock
 from fillrate_assets.messaging.jobs import Job
 from fillrate_assets_tests.fixtures import workflow_stub
 from fillrate_assets_tests.fixtures.deployed_stack import CDK, ON_AWS, DeployedStack, deploy_stack
@@ -255,6 +256,26 @@ def wait_for_execution(stack: DeployedStack, name: str) -> tuple[str, list[str]]
     return client.describe_execution(**named)["status"], entered
 
 
+def check_that_every_count_gets_to_the_other_dc_and_can_be_restored(stack: DeployedStack) -> None:
+    if stack.replica is None:
+        pytest.skip("the DC is on this machine, and a restore takes a quarter of an hour")
+    replica, client = stack.replica, stack.make_client("dynamodb")
+    stack.stock.receive("DC01", {"C": Decimal(7)})
+    counts = stack.counts.read_counts()
+    assert counts["item"].to_list() == ["A", "C"]
+    wait_until(lambda: replica.read_copies().drop("replica", "applied_at").equals(counts), replica.read_copies)
+    # That of an order is left by the check before.
+    assert [each.job.queue for each in stack.queues.list_dead_letters(10) if "replica" in each.job.queue] == []
+    invoked = stack.make_client("lambda").invoke(FunctionName=stack.outputs["StockWatcherFunction"])
+    assert "FunctionError" not in invoked
+    name = f"{stack.outputs['StockTable']}-restored"
+    client.restore_table_to_point_in_time(
+        SourceTableName=stack.outputs["StockTable"], TargetTableName=name, UseLatestRestorableTime=True
+    )
+    assert DynamoStock(DynamoTable(name)).read_counts().equals(counts)
+    client.delete_table(TableName=name)
+
+
 CHECKS: list[Callable[[DeployedStack], None]] = [
     check_that_an_order_goes_its_way_once,
     check_that_a_job_that_is_delivered_again_changes_nothing,
@@ -263,6 +284,7 @@ CHECKS: list[Callable[[DeployedStack], None]] = [
     check_that_an_effect_that_is_refused_is_tried_again_once_its_target_is_mended,
     check_that_operators_submit_events_and_replay_the_log,
     check_that_the_workflow_of_an_order_ends_as_its_steps_do,
+    check_that_every_count_gets_to_the_other_dc_and_can_be_restored,
     check_that_each_error_of_a_step_leads_where_the_table_says,
 ]
 """The last one replaces the code of the steps."""

@@ -16,6 +16,7 @@ from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.fixtures.deployed_stack import NODE, make_local_code, run, synthesize
 
 NAME: Final = "fulfillment"
+DCS: Final = ("DC02", "DC03", "DC04")
 STEPS: Final = [step.name for step in ORDER_WORKFLOW]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(NODE is None, reason="Node.js is not installed")]
 
@@ -24,7 +25,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(NODE is None, reason="Node.js
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the application synthesizes."""
     directory = tmp_path_factory.mktemp("stack")
-    return synthesize(directory, NAME, code=str(make_local_code(directory, {})))
+    replicas = json.dumps({dc: f"https://{dc.lower()}.example" for dc in DCS})
+    code = str(make_local_code(directory, {}))
+    return synthesize(directory, NAME, code=code, replicas=replicas, replica_token="secret://dcs#token")  # noqa: S106 - its name
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +53,43 @@ def test_the_stack_declares_what_loses_nothing(resources: list[dict[str, Any]]) 
     assert table["DeletionProtectionEnabled"]
     queues = find(resources, "AWS::SQS::Queue")
     assert len([each for each in queues if each.get("FifoQueue") and "RedrivePolicy" in each]) == 2 + len(FUNCTIONS)
-    assert len([each for each in queues if "RedrivePolicy" in each]) == 3 + len(FUNCTIONS)
+    assert len([each for each in queues if "RedrivePolicy" in each]) == 3 + len(FUNCTIONS) + len(DCS)
     mappings = find(resources, "AWS::Lambda::EventSourceMapping")
-    assert len(mappings) == 4 + len(FUNCTIONS)
+    assert len(mappings) == 5 + len(FUNCTIONS) + len(DCS)
     assert all(each["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for each in mappings)
-    (stream,) = [each for each in mappings if "BisectBatchOnFunctionError" in each]
-    assert (stream["MaximumRetryAttempts"], stream["MaximumRecordAgeInSeconds"]) == (5, 3600)
+    for stream in (each for each in mappings if "StartingPosition" in each):
+        assert (stream["BatchSize"], stream["BisectBatchOnFunctionError"]) == (10, True)
+        assert (stream["MaximumRetryAttempts"], stream["MaximumRecordAgeInSeconds"]) == (5, 3600)
+        assert stream["DestinationConfig"]["OnFailure"]["Destination"]
     alarms = find(resources, "AWS::CloudWatch::Alarm")
     assert {each["TreatMissingData"] for each in alarms} == {"breaching"}
     assert all(each["AlarmActions"] for each in alarms)
-    # Dead letters, parked, lost of each queue; the age of each queue, and of effects.
-    assert len(alarms) == 2 + 2 * (3 + len(FUNCTIONS)) + 1
+    # Dead letters, parked, lost of each queue; the age of each queue, of effects, and what is measured of the stock.
+    assert len(alarms) == 2 + 2 * (3 + len(FUNCTIONS) + len(DCS)) + 1 + 2 + 4 * len(DCS)
+
+
+def test_the_sync_of_the_stock_alarms_as_on_one_machine(resources: list[dict[str, Any]]) -> None:
+    # Decision 0281.
+    alarms = [each for each in find(resources, "AWS::CloudWatch::Alarm") if each.get("Threshold") is not None]
+    found = {
+        (each["MetricName"], each["Statistic"], each["Threshold"])
+        for each in alarms
+        if {"Name": "replica", "Value": "DC03"} in each["Dimensions"]
+    }
+    assert found == {
+        ("SyncLatency", "Average", 5),
+        ("SyncLatency", "Maximum", 60),
+        ("SyncErrors", "Average", 0.01),
+        ("SyncConflicts", "Sum", 0),
+    }
+    others = {each["MetricName"]: (each["Statistic"], each["Threshold"]) for each in alarms}
+    assert (others["ReconciliationAge"], others["IteratorAge"]) == (("Maximum", 9000), ("Maximum", 60_000))
+    senders = [each for each in find(resources, "AWS::Lambda::EventSourceMapping") if "Sender" in json.dumps(each)]
+    assert [each["ScalingConfig"] for each in senders] == [{"MaximumConcurrency": 16}] * len(DCS)
+    (bucket,) = [each for each in find(resources, "AWS::S3::Bucket") if "NotificationConfiguration" in each]
+    assert bucket["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+    (said,) = [each for each in find(resources, "AWS::Events::Rule") if "EventPattern" in each]
+    assert said["EventPattern"]["detail-type"] == ["Object Created"]
 
 
 def test_cdk_nag_finds_nothing(assembly: Path) -> None:
@@ -81,6 +110,11 @@ def test_each_function_has_a_role_of_its_own_and_none_deletes_from_the_log(resou
     }
     consumers = {"EventsConsumer", "InventoryConsumer", "DeferredConsumer"}
     assert applying == {*consumers, *STEPS}
+    watching = [each for each in policies if each["PolicyName"].startswith("StockWatcher")]
+    assert [each for each in policies if "secretsmanager:GetSecretValue" in json.dumps(each)] == [
+        each for each in policies if "Sender" in each["PolicyName"]
+    ]
+    assert len(watching) == 1
 
 
 _LIST_IMPORTED: Final = """

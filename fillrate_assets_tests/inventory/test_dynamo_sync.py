@@ -269,8 +269,6 @@ def test_a_heartbeat_goes_through_stream_and_queues_to_the_metrics_of_every_dc(
     )
     (age,) = [each["ReconciliationAge"][0] for each in printed if "ReconciliationAge" in each]
     assert 3 * 3600 <= age < 4 * 3600
-    # Both heartbeats, and that copies were compared.
-    assert sum(len(each.get("StreamLag", [])) for each in printed) == 3
     assert network.replicas["DC02"].requests == 0
 
 
