@@ -62,8 +62,8 @@ class Part:
     folder: str = ""
     """Its home below that of the tour; empty: that of the tour."""
 
-    is_in_ui: bool = True
-    """Whether its home shows something in the UI."""
+    shows: str = ""
+    """What a home of its own shows in the UI."""
 
 
 PARTS: Final = (
@@ -72,13 +72,13 @@ PARTS: Final = (
         "orders from their events, through counts and copies, to the fill rates of what shipped",
         ("fulfillment", "demo", "--fill-rates"),
         "orders",
+        "Fulfillment and inventory",
     ),
     Part(
         "Inventory",
         "an hour of peak on three DCs, to equal counts",
         ("inventory", "demo"),
         "inventory",
-        is_in_ui=False,
     ),
     Part("Fill rate", "a network's orders, shipments and snapshots, to lost cases and why", ("demo",)),
     Part("Buffers", "robotized warehouses every 5 minutes, to what the floor should do", ("buffers", "demo")),
@@ -136,15 +136,15 @@ def describe(found: Sequence[tuple[Part, Findings]], home: Path, program: str, s
     for part, findings in found:
         if findings.order:
             yield ""
-            yield f"ONE ORDER IN ALL OF THEM: why was {findings.order_id} short?"
+            yield f"ONE ORDER ACROSS THE AREAS: why was {findings.order_id} short?"
             yield from _wrap(findings.order)
             yield f"  {'Its other items':<{_ASIDE}}  {_place(part, home)}{program} explain-order {findings.order_id}"
     yield ""
     yield "Look at it in a browser, on http://127.0.0.1:3000:"
     yield f"  {'Fill rate and buffers':<{_ASIDE}}  make ui"
     for part in PARTS:
-        if part.folder and part.is_in_ui:
-            yield f"  {part.area:<{_ASIDE}}  FILLRATE_HOME={_shorten(home / part.folder)} make ui"
+        if part.shows:
+            yield f"  {part.shows:<{_ASIDE}}  FILLRATE_HOME={_shorten(home / part.folder)} make ui"
     yield f"All that the demos printed is in {_shorten(home / _FOLDER)}."
 
 

@@ -32,7 +32,7 @@ def test_one_order_is_followed_through_the_areas_below_them(tmp_path: Path) -> N
     order = ["Fulfillment: BACKORDERED.", LONG, "Fill rate, line 3: 46 ordered, 0 shipped."]
     parts = [(PARTS[0], Findings(["One."], order_id="O1", order=order)), (PARTS[1], Findings(["Two."]))]
     lines = [*tour.describe(parts, tmp_path, "fillrate", 243)]
-    begins = lines.index("ONE ORDER IN ALL OF THEM: why was O1 short?")
+    begins = lines.index("ONE ORDER ACROSS THE AREAS: why was O1 short?")
     assert lines[begins + 1] == "  Fulfillment: BACKORDERED."
     assert f"  Its other items                 FILLRATE_HOME={tmp_path}/orders fillrate explain-order O1" in lines
 
