@@ -372,7 +372,8 @@ class FulfillmentAws(_Section):
     """Queue of SQS with jobs that were given up."""
 
     stock_table: str = ""
-    """Table of DynamoDB with the stock and its reservations: the target of `inventory`, in place of a URL."""
+    """Table of DynamoDB with the stock and its reservations: the target of `inventory`, in place of a URL, and what
+    `fillrate inventory` works on in place of the record store."""
 
     order_bucket: str = ""
     """Bucket of S3 for the details of orders."""

@@ -34,7 +34,7 @@ from fillrate_assets.fulfillment.worker import CONCURRENCY
 from infrastructure.alarms import Measured, make_alarms, measure
 from infrastructure.function_code import RUNTIME
 from infrastructure.permissions import APPLYING, REQUESTING, acknowledge, permit
-from infrastructure.stock_sync import Replicas, StockSync
+from infrastructure.stock_sync import StockOptions, StockSync
 
 _HANDLERS: Final = "fillrate_assets.lambda_functions"
 _STEPS: Final = {
@@ -69,7 +69,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         *,
         code: Path,
         targets: Mapping[str, str],
-        replicas: Replicas,
+        stock: StockOptions,
         runtime: str = RUNTIME,
         destroys_data: bool = False,
     ) -> None:
@@ -80,7 +80,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             name: the stack's.
             code: directory that becomes the code of every function.
             targets: URL of the system that does the effects of a function, by function.
-            replicas: systems of the DCs that have copies of the stock.
+            stock: where it is, and which DCs have copies of it.
             runtime: what runs the code; another one needs a file `bootstrap` in it.
             destroys_data: whether data go with the stack.
 
@@ -91,14 +91,13 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         self._code, self._runtime = lambda_.Code.from_asset(str(code)), lambda_.Runtime(runtime)
         self._table = self._make_log()
         # An inventory of one's own is requested by its URL.
-        both = dynamodb.StreamViewType.NEW_AND_OLD_IMAGES
-        self._stock = None if "inventory" in targets else self._make_table("Stock", both)
+        self._stock = None if "inventory" in targets else self._make_stock(stock)
         self._bucket = self.make_bucket("Orders")
         self._queues = {
             each: self.make_queue(each.capitalize(), fifo=True) for each in (INTAKE_QUEUE, EVENT_QUEUE, *FUNCTIONS)
         }
         self._deferred = self.make_queue("Deferred")
-        self._sync = StockSync(self, replicas)
+        self._sync = StockSync(self, stock)
         stock_queues = {f"replica{dc}": queue for dc, queue in self._sync.queues.items()}
         self._all_queues = {**self._queues, "deferred": self._deferred, **stock_queues}
         self._parked, self._dead = (self._make_store(each) for each in ("Parked", "Dead"))
@@ -117,7 +116,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         self._make_consumers()
         self._make_dispatcher()
         self._make_workflow()
-        self._make_alarms(self._sync.make_functions(self._stock, self._dead, name) if replicas.urls else {})
+        self._make_alarms(self._sync.make_functions(self._stock, self._dead, name) if stock.replicas else {})
         self._make_outputs()
 
     def _make_table(self, name: str, stream: dynamodb.StreamViewType, **options: object) -> Any:  # noqa: ANN401 - the CDK has no types that are checked
@@ -135,6 +134,13 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             deletion_protection=self._removal == cdk.RemovalPolicy.RETAIN,
             removal_policy=self._removal,
             **options,
+        )
+
+    def _make_stock(self, stock: StockOptions) -> Any:  # noqa: ANN401 - as above
+        if not stock.table:
+            return self._make_table("Stock", dynamodb.StreamViewType.NEW_AND_OLD_IMAGES)
+        return dynamodb.Table.from_table_attributes(
+            self, "RestoredStock", table_name=stock.table, table_stream_arn=stock.stream
         )
 
     def _make_log(self) -> Any:  # noqa: ANN401 - as above

@@ -46,14 +46,20 @@ _OF_REPLICA: Final[Mapping[str, tuple[str, str, float]]] = {
 """Metric, statistic and limit, by alarm."""
 
 
-class Replicas(NamedTuple):
-    """The systems of the DCs."""
+class StockOptions(NamedTuple):
+    """Where the stock is, and which DCs have copies of it."""
 
-    urls: Mapping[str, str]
-    """By DC."""
+    replicas: Mapping[str, str] = {}
+    """URL of the system of each DC."""
 
-    token: str
+    token: str = ""
     """What they are sent, or where it is: `secret://name#key`."""
+
+    table: str = ""
+    """A table that is there, as one that was restored; by default, one is made."""
+
+    stream: str = ""
+    """The ARN of its stream."""
 
 
 @jsii.implements(lambda_.IEventSourceDlq)
@@ -70,16 +76,16 @@ class _Failures:
 class StockSync:
     """What sends each change of the stock to every DC."""
 
-    def __init__(self, stack: Any, replicas: Replicas) -> None:  # noqa: ANN401 - the CDK has no types that are checked
+    def __init__(self, stack: Any, options: StockOptions) -> None:  # noqa: ANN401 - the CDK has no types that are checked
         """Declare the queues; the functions follow, once the stack knows all of its queues.
 
         Args:
             stack: of fulfillment.
-            replicas: to send to.
+            options: what to send to.
 
         """
-        self._stack, self._replicas, self._token = stack, replicas.urls, replicas.token
-        self.queues = {dc: stack.make_queue(f"Replica{dc}") for dc in replicas.urls}
+        self._stack, self._replicas, self._token = stack, options.replicas, options.token
+        self.queues = {dc: stack.make_queue(f"Replica{dc}") for dc in options.replicas}
         self.urls = {name_queue(dc): queue.queue_url for dc, queue in self.queues.items()}
 
     def make_functions(self, table: Any, dead: Any, service: str) -> dict[str, Measured]:  # noqa: ANN401 - as above

@@ -212,7 +212,7 @@ def worker(name: str, *, simulated: bool) -> None:
         if simulated:
             from fillrate_assets.sample.fulfillment_targets import SimulatedWorld
 
-            world = SimulatedWorld(inventory=systems.make_stock(systems.open_database(chosen)))
+            world = SimulatedWorld(inventory=systems.make_stock(chosen, systems.open_database(chosen)))
             targets = {**world.make_targets(FUNCTIONS), **targets}
         # It is meant to be stopped: that is no failure.
         with (

@@ -87,7 +87,9 @@ def run_day(
     stored = systems.open_database(settings)
     begun, sent = time.perf_counter(), Counter[str]()
     with systems.make_queue(settings, "fillrate fulfillment demo") as queue, stored.hold_open() as database:
-        world = SimulatedWorld(FAULTS, seed=seed, stock=OrderStock(seed), inventory=systems.make_stock(database))
+        world = SimulatedWorld(
+            FAULTS, seed=seed, stock=OrderStock(seed), inventory=systems.make_stock(settings, database)
+        )
         worker, engine = systems.make_worker(settings, database, queue, world.make_targets(FUNCTIONS), "demo")
         quick = RetrySchedule(base_seconds=0.2, max_seconds=2)
         engine = replace(engine, queues=[replace(each, retry=quick) for each in engine.queues])

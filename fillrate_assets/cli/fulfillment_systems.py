@@ -31,8 +31,8 @@ from fillrate_assets.fulfillment.sources.targets import HttpTarget, Target
 from fillrate_assets.fulfillment.transition_log import TransitionLog
 from fillrate_assets.fulfillment.worker import FulfillmentWorker, build_queues
 from fillrate_assets.inventory.backpressure import Backpressure
+from fillrate_assets.inventory.sources.replica_factory import open_stock
 from fillrate_assets.inventory.stock_ledger import StockLedger
-from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.messaging import log_context, telemetry
 from fillrate_assets.messaging.dead_letters import DeadLetters
 from fillrate_assets.messaging.jobs import JobQueue
@@ -190,9 +190,9 @@ def make_worker(
     return worker, engine
 
 
-def make_stock(database: Database) -> StockLedger:
+def make_stock(settings: Settings, database: Database) -> StockLedger:
     """Make the stock of an environment."""
-    return StockLedger(StockStore(database), slow_down=Backpressure(database).slow_down)
+    return StockLedger(open_stock(settings, database), slow_down=Backpressure(database).slow_down)
 
 
 def make_targets(settings: Settings) -> dict[str, Target]:

@@ -97,11 +97,11 @@ def set_count(dc: str, item: str, cases: Decimal, by: str) -> None:
     from fillrate_assets import settings
     from fillrate_assets.cli import fulfillment_systems, inventory_systems
     from fillrate_assets.core.decimals import format_cases
-    from fillrate_assets.inventory.stock_store import StockStore
+    from fillrate_assets.inventory.sources.replica_factory import open_stock
 
-    changed = inventory_systems.count_stock(
-        StockStore(fulfillment_systems.open_database(settings.load())), dc, item, cases, by
-    )
+    chosen = settings.load()
+    stock = open_stock(chosen, fulfillment_systems.open_database(chosen))
+    changed = inventory_systems.count_stock(stock, dc, item, cases, by)
     click.echo(
         "unchanged" if changed is None else f"{item} of {dc}: {format_cases(changed.on_hand)}, seq {changed.seq}"
     )
@@ -149,7 +149,8 @@ def reserve(order: str, dc: str, lines: tuple[tuple[str, Decimal], ...], version
     from fillrate_assets import settings
     from fillrate_assets.cli import fulfillment_systems
 
-    ledger = fulfillment_systems.make_stock(fulfillment_systems.open_database(settings.load()))
+    chosen = settings.load()
+    ledger = fulfillment_systems.make_stock(chosen, fulfillment_systems.open_database(chosen))
     numbered = [(number, item, cases) for number, (item, cases) in enumerate(lines, start=1)]
     answer = ledger.reserve(order, version, dc, numbered)
     print_lines([f"{order}: {answer}"])
@@ -164,7 +165,8 @@ def release(order: str) -> None:
     from fillrate_assets import settings
     from fillrate_assets.cli import fulfillment_systems
 
-    ledger = fulfillment_systems.make_stock(fulfillment_systems.open_database(settings.load()))
+    chosen = settings.load()
+    ledger = fulfillment_systems.make_stock(chosen, fulfillment_systems.open_database(chosen))
     before = ledger.table.read_reservation(order)
     print_lines([f"{order}: {ledger.release(order, before.version + 1)}"])
 
@@ -182,13 +184,13 @@ def add(dc: str) -> None:
     from fillrate_assets.inventory.backfill import fill
     from fillrate_assets.inventory.replica_registry import ReplicaRegistry
     from fillrate_assets.inventory.sources import replica_factory
-    from fillrate_assets.inventory.stock_store import StockStore
 
     chosen = settings.load()
-    stock = StockStore(fulfillment_systems.open_database(chosen))
+    database = fulfillment_systems.open_database(chosen)
     inventory_systems.require_replica({**chosen.inventory.replicas} or {dc: ""}, dc)
-    ReplicaRegistry(stock.database).add(dc, now=replica_factory.get_utc_now())
-    outcomes = fill(stock, replica_factory.make_replicas(chosen, stock)[dc])
+    ReplicaRegistry(database).add(dc, now=replica_factory.get_utc_now())
+    stock = replica_factory.open_stock(chosen, database)
+    outcomes = fill(stock, replica_factory.make_replicas(chosen, database)[dc])
     named = ", ".join(f"{count:,} {name}" for name, count in sorted(outcomes.items()))
     print_lines([f"{dc}: {outcomes.total():,} counts sent{f' ({named})' if named else ''}"])
     if outcomes["CONFLICT"] or outcomes["REFUSED"]:
@@ -248,11 +250,10 @@ def explain(item: str, dc: str, replica: str | None) -> None:
     from fillrate_assets.core.errors import SourceUnavailable
     from fillrate_assets.inventory.report.stock_report import read_count
     from fillrate_assets.inventory.sources import replica_factory
-    from fillrate_assets.inventory.stock_store import StockStore
 
     chosen, name = settings.load(), replica or dc
     database = fulfillment_systems.open_database(chosen)
-    replicas = replica_factory.make_replicas(chosen, StockStore(database))
+    replicas = replica_factory.make_replicas(chosen, database)
     inventory_systems.require_replica(replicas, name)
     copy, unread = None, None
     try:
@@ -269,12 +270,12 @@ def reconcile() -> None:
     from fillrate_assets.cli import fulfillment_systems, inventory_systems
     from fillrate_assets.inventory.report.stock_report import describe_reconciliation
     from fillrate_assets.inventory.sources import replica_factory
-    from fillrate_assets.inventory.stock_store import StockStore
 
     chosen = settings.load()
     database = fulfillment_systems.open_database(chosen)
-    replicas = replica_factory.make_replicas(chosen, StockStore(database))
-    done = inventory_systems.make_reconciler(database, replicas).run(now=replica_factory.get_utc_now())
+    replicas = replica_factory.make_replicas(chosen, database)
+    stock = replica_factory.open_stock(chosen, database)
+    done = inventory_systems.make_reconciler(database, replicas, stock).run(now=replica_factory.get_utc_now())
     print_lines(describe_reconciliation(done))
     if done.failures:
         raise click.exceptions.Exit(1)
@@ -291,7 +292,6 @@ def worker(name: str) -> None:
     from fillrate_assets.cli import fulfillment_systems, inventory_systems
     from fillrate_assets.core.errors import PermanentFailure
     from fillrate_assets.inventory.sources import replica_factory
-    from fillrate_assets.inventory.stock_store import StockStore
 
     chosen = settings.load()
     with (
@@ -300,7 +300,7 @@ def worker(name: str) -> None:
         fulfillment_systems.report(chosen, "fillrate-inventory", queue),
         fulfillment_systems.open_database(chosen).hold_open() as database,
     ):
-        replicas = replica_factory.make_replicas(chosen, StockStore(database))
+        replicas = replica_factory.make_replicas(chosen, database)
         if not replicas:
             msg = "there is no DC to send to: set FILLRATE_INVENTORY__REPLICAS, or what a DC has by `inventory set`"
             raise PermanentFailure(msg)

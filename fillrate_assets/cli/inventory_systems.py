@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import polars as pl
 
-from fillrate_assets.aws import secrets
+from fillrate_assets.aws import dynamodb_streams, secrets
 from fillrate_assets.cli.fulfillment_systems import STOPPING_SECONDS
 from fillrate_assets.cli.reservation_expiry import ReservationExpiry
 from fillrate_assets.core.errors import FillrateError, PermanentFailure
@@ -29,12 +29,16 @@ from fillrate_assets.inventory.reconcile import Reconciler
 from fillrate_assets.inventory.reconciliation_store import ReconciliationStore
 from fillrate_assets.inventory.replica_registry import ReplicaRegistry
 from fillrate_assets.inventory.rules.replication import Cause, StockCount, take_stock
-from fillrate_assets.inventory.sources.replica_factory import get_utc_now
+from fillrate_assets.inventory.sources.replica_factory import get_utc_now, open_stock
 from fillrate_assets.inventory.sources.replicas import Replica
+from fillrate_assets.inventory.stock_items import read_change
+from fillrate_assets.inventory.stock_ledger import StockCounts
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.inventory.sync_metrics import SyncMetrics
+from fillrate_assets.messaging.dynamo_stream import DynamoStream
 from fillrate_assets.messaging.stream_consumer import StreamConsumer, consume
 from fillrate_assets.messaging.stream_progress import ProgressStore
+from fillrate_assets.messaging.streams import Stream
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 
@@ -48,7 +52,7 @@ _STORED_SECONDS: Final = 5
 _EXPIRY_SECONDS: Final = 60
 
 
-def count_stock(stock: StockStore, dc: str, item: str, on_hand: Decimal | int, origin: str) -> StockCount | None:
+def count_stock(stock: StockCounts, dc: str, item: str, on_hand: Decimal | int, origin: str) -> StockCount | None:
     """Count an item; None where that changes nothing."""
     now = get_utc_now()
     cause = Cause(origin, f"{origin}:{now.isoformat(timespec='milliseconds')}")
@@ -82,9 +86,12 @@ def require_replica(replicas: Mapping[str, object], name: str) -> None:
         raise PermanentFailure(msg)
 
 
-def make_reconciler(database: Database, replicas: Mapping[str, Replica]) -> Reconciler:
-    """Make what compares replicas with the stock."""
-    return Reconciler(StockStore(database), replicas, ReconciliationStore(database), make_snapshot_feed(database))
+def make_reconciler(
+    database: Database, replicas: Mapping[str, Replica], stock: StockCounts | None = None
+) -> Reconciler:
+    """Make what compares replicas with the stock, which is that of the record store by default."""
+    source = stock or StockStore(database)
+    return Reconciler(source, replicas, ReconciliationStore(database), make_snapshot_feed(database))
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ class Sync:
         """Enqueue what changes for every DC, and do what is due now and then, until the block ends."""
         fan_out = self._make_fan_out()
         consumer = StreamConsumer(
-            StockStream(self.database),
+            self._open_stream(),
             ProgressStore(self.database, f"{self.name}:{uuid4()}"),
             fan_out.process,
             fan_out.give_up,
@@ -156,13 +163,20 @@ class Sync:
 
     def is_behind(self) -> bool:
         """Return whether a change has not been read of the stream, or not taken by a DC."""
-        latest = StockStore(self.database).read_counts().select("dc", "item", "seq")
+        latest = open_stock(self.settings, self.database).read_counts().select("dc", "item", "seq")
         older = pl.col("seq_right").is_null() | (pl.col("seq_right") < pl.col("seq"))
         copies = (each.read_copies().select("dc", "item", "seq") for each in self.replicas.values())
         return any(latest.join(each, on=["dc", "item"], how="left").filter(older).height for each in copies)
 
     def _make_fan_out(self) -> FanOut:
-        return FanOut(self.queue, [*self.replicas], ReplicaRegistry(self.database).read)
+        added = ReplicaRegistry(self.database).read
+        if self.settings.fulfillment_aws.stock_table:
+            return FanOut(self.queue, [*self.replicas], added, read=read_change)
+        return FanOut(self.queue, [*self.replicas], added)
+
+    def _open_stream(self) -> Stream:
+        table = self.settings.fulfillment_aws.stock_table
+        return DynamoStream(dynamodb_streams.find_stream(table)) if table else StockStream(self.database)
 
     def _make_expiry(self, hours: int) -> ReservationExpiry:
         intake = EventIntake(self.queue, AcceptedEvents(self.database))

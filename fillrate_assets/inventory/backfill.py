@@ -12,13 +12,14 @@ from typing import Final
 
 from fillrate_assets.core.errors import SourceUnavailable
 from fillrate_assets.inventory.sources.replicas import Replica
-from fillrate_assets.inventory.stock_store import StockStore, load_counts
+from fillrate_assets.inventory.stock_ledger import StockCounts
+from fillrate_assets.inventory.stock_store import load_counts
 
 _SENT: Final = 100
 """Counts of one request."""
 
 
-def fill(stock: StockStore, replica: Replica) -> Counter[str]:
+def fill(stock: StockCounts, replica: Replica) -> Counter[str]:
     """Send a DC every count, those of items that are no longer stocked as well; return how many did what.
 
     It may be run again, as often as need be: what is there already changes nothing.

@@ -162,8 +162,8 @@ class DynamoStock:
         values: Item = {":now": dump_time(now)}
         self.table.update(_WATCH, HEARTBEAT, "SET occurred_at = :now", "", values)
 
-    def mark_reconciled(self, *, now: datetime) -> None:
-        """Store when copies were compared."""
+    def mark_compared(self, *, now: datetime) -> None:
+        """Store when copies were compared with it, which an alarm is about."""
         self.table.update(_WATCH, RECONCILED, "SET occurred_at = :now", "", {":now": dump_time(now)})
 
     def read_reconciled(self) -> datetime | None:

@@ -83,6 +83,7 @@ class Reconciler:
         stored = findings.select(pl.lit(now).alias("at"), *findings.columns, repaired_seq=pl.lit(None, pl.Int64))
         self.store.write(summary, schema.STORED_FINDINGS.conform(stored.lazy()).collect())
         repaired = self._restate(findings, now) + self._resend(findings, failures, now)
+        self.stock.mark_compared(now=now)
         return Reconciled(now, summary, findings, repaired, failures)
 
     def _read_copies(self) -> tuple[dict[str, pl.DataFrame], dict[str, str]]:

@@ -74,6 +74,9 @@ class StockCounts(Protocol):
     def list_dcs(self) -> list[str]:
         """List the DCs that have, or had, stock."""
 
+    def mark_compared(self, *, now: datetime) -> None:
+        """Store when copies were compared with it."""
+
     def change(self, dc: str, item: str, decide: Callable[[StockCount | None], StockCount | None]) -> StockCount | None:
         """Change a count as a rule decides on the latest; return the new version, None where the rule changes nothing.
 

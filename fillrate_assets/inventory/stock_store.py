@@ -87,6 +87,9 @@ class StockStore:
         with self.database.connect(_SYSTEM) as connection:
             return [*connection.execute(sa.select(STOCK.c.dc).distinct().order_by(STOCK.c.dc)).scalars()]
 
+    def mark_compared(self, *, now: datetime) -> None:
+        """Do nothing: the record store has the comparisons."""
+
     def read_sums(self) -> pl.DataFrame:
         """Read what each count has to equal, in the shape of `schema.SOURCE_SUMS`."""
         with self.database.connect(_SYSTEM) as connection:

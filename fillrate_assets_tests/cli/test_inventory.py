@@ -20,6 +20,7 @@ from fillrate_assets.inventory.stock_ledger import StockLedger
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.settings import Settings
 from fillrate_assets_tests.factories.stock_changes import NOON, make_change
+from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.patience import wait_until
 
 Run = Callable[..., tuple[int, str, str]]
@@ -83,14 +84,36 @@ def test_a_copy_is_repaired_and_its_repair_explained(run: Run, chosen: Settings)
     counted = inventory_systems.count_stock(stock, "DC01", "4711", 15, "cycle count")
     assert counted is not None
     # As if it had been counted before: what has just changed is left alone.
-    replicas = replica_factory.make_replicas(chosen, stock)
     database = fulfillment_systems.open_database(chosen)
+    replicas = replica_factory.make_replicas(chosen, database)
     later = replica_factory.get_utc_now().replace(year=2100)
     assert inventory_systems.make_reconciler(database, replicas).run(now=later).repaired == 1
     code, shown, _ = run("explain", "4711", "DC01")
     assert code == 0
     assert "so        both are equal" in shown
     assert re.search(r"MISSING +15 by seq 1 +nothing by seq nothing +resend, sent seq 1", shown)
+    code, shown, _ = run("reconcile")
+    assert code == 0
+    assert "0 repaired." in shown
+
+
+@pytest.mark.slow
+def test_the_commands_work_on_a_table_of_dynamodb_and_the_worker_reads_its_stream(
+    aws: Cloud, run: Run, chosen: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Decision 0281.
+    monkeypatch.setenv("FILLRATE_FULFILLMENT_AWS__STOCK_TABLE", aws.create_stock_table())
+    assert run("set", "DC01", "4711", "15") == (0, "4711 of DC01: 15, seq 1\n", "")
+    assert run("set", "DC01", "4711", "15.0") == (0, "unchanged\n", "")
+    assert run("reserve", "O1", "DC01", "4711=3", "4711=2") == (0, "O1: RESERVED\n", "")
+    chosen = settings.load()
+    database = fulfillment_systems.open_database(chosen)
+    stock, replicas = replica_factory.open_stock(chosen, database), replica_factory.make_replicas(chosen, database)
+    with (
+        fulfillment_systems.make_queue(chosen, "the test") as queue,
+        inventory_systems.Sync(chosen, database, queue, replicas, "worker").run(),
+    ):
+        wait_until(lambda: replicas["DC01"].read_copy("DC01", "4711") == stock.read_count("DC01", "4711"))
     code, shown, _ = run("reconcile")
     assert code == 0
     assert "0 repaired." in shown
@@ -169,7 +192,7 @@ def test_a_worker_sends_what_is_set_to_every_dc_and_gives_back_what_was_reserved
     earlier = replica_factory.get_utc_now() - timedelta(hours=2)
     stock = StockStore(database)
     StockLedger(stock, lambda: earlier).reserve("O1", 2, "DC01", [(1, "4711", Decimal(4))])
-    replicas = replica_factory.make_replicas(chosen, StockStore(database))
+    replicas = replica_factory.make_replicas(chosen, database)
     with fulfillment_systems.make_queue(chosen, "the test") as queue:
         sync = inventory_systems.Sync(chosen, database, queue, replicas, "worker")
         with sync.run():

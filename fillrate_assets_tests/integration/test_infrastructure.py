@@ -120,7 +120,7 @@ def test_each_function_has_a_role_of_its_own_and_none_deletes_from_the_log(resou
 _LIST_IMPORTED: Final = """
 import importlib.metadata, sys
 sys.modules.update(dict.fromkeys(("click", "rich", "pygments"), None))
-import fillrate_assets.lambda_functions
+import fillrate_assets.lambda_functions, httpx  # which a request imports
 known = importlib.metadata.packages_distributions()
 print(*{name for module in [*sys.modules] if sys.modules[module] for name in known.get(module.partition(".")[0], ())})
 """

@@ -258,7 +258,7 @@ def test_a_heartbeat_goes_through_stream_and_queues_to_the_metrics_of_every_dc(
 ) -> None:
     functions = network.functions
     functions.watch()
-    network.stock.mark_reconciled(now=EARLIER)
+    network.stock.mark_compared(now=EARLIER)
     functions.watch()
     network.consume(partial(pass_on, functions))
     for dc in DCS:

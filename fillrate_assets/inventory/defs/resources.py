@@ -12,8 +12,7 @@ from fillrate_assets.inventory.reconcile import Reconciled, Reconciler
 from fillrate_assets.inventory.reconciliation_store import ReconciliationStore
 from fillrate_assets.inventory.rules.sync_alarms import SyncStatus
 from fillrate_assets.inventory.snapshot_store import SnapshotFeed
-from fillrate_assets.inventory.sources.replica_factory import make_replicas
-from fillrate_assets.inventory.stock_store import StockStore
+from fillrate_assets.inventory.sources.replica_factory import make_replicas, open_stock
 from fillrate_assets.inventory.sync_metrics import read_status
 from fillrate_assets.orchestration.resources import DatabaseResource, SystemResource
 from fillrate_assets.settings import Settings
@@ -59,8 +58,8 @@ class StockNetwork:
 
     def reconcile(self, now: datetime) -> Reconciled:
         """Compare every copy with the stock, and repair what differs."""
-        stock = StockStore(self.database)
-        return Reconciler(stock, make_replicas(self.settings, stock), self.store, self.snapshots).run(now=now)
+        stock, replicas = open_stock(self.settings, self.database), make_replicas(self.settings, self.database)
+        return Reconciler(stock, replicas, self.store, self.snapshots).run(now=now)
 
 
 class StockNetworkResource(DatabaseResource):

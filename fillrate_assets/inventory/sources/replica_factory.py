@@ -1,12 +1,14 @@
-"""The replicas of an environment, made of its settings."""
+"""The stock of an environment and its replicas, made of its settings."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 from fillrate_assets.aws import secrets
+from fillrate_assets.aws.dynamodb import DynamoTable
 from fillrate_assets.core.database_url import locate_file
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.inventory.dynamo_stock import DynamoStock
 from fillrate_assets.inventory.replica_registry import ReplicaRegistry
 from fillrate_assets.inventory.replica_store import ReplicaStore
 from fillrate_assets.inventory.sources.local_replica import LocalReplica
@@ -36,11 +38,17 @@ def open_replica_store(settings: Settings, dc: str) -> ReplicaStore:
     return ReplicaStore(database, dc)
 
 
-def make_replicas(settings: Settings, stock: StockStore) -> dict[str, Replica]:
+def open_stock(settings: Settings, database: Database) -> DynamoStock | StockStore:
+    """Open the stock: a table of DynamoDB where the settings name one, the record store otherwise."""
+    table = settings.fulfillment_aws.stock_table
+    return DynamoStock(DynamoTable(table)) if table else StockStore(database)
+
+
+def make_replicas(settings: Settings, database: Database) -> dict[str, Replica]:
     """Make the replicas that the settings name; by default, one in the home for each DC that has stock or was added."""
     given = settings.inventory
     if not given.replicas:
-        dcs = sorted({*stock.list_dcs(), *ReplicaRegistry(stock.database).read()})
+        dcs = sorted({*open_stock(settings, database).list_dcs(), *ReplicaRegistry(database).read()})
         return {dc: LocalReplica(open_replica_store(settings, dc), get_utc_now) for dc in dcs}
     token = secrets.reveal(given.replica_token.get_secret_value())
     return {dc: HttpReplica(dc, url, token) for dc, url in given.replicas.items()}

@@ -75,7 +75,7 @@ def test_a_window_is_reconciled_and_its_numbers_are_shown(chosen: Settings, inst
     assert find_failed(first) == {}
     by_dc = {name: shown[name].value for name in ("DC01: accuracy, %", "DC02: discrepancies", "found MISSING")}
     assert by_dc == {"DC01: accuracy, %": 0.0, "DC02: discrepancies": 2, "found MISSING": 4}
-    copies = [each.read_copies().height for each in make_replicas(chosen, stock).values()]
+    copies = [each.read_copies().height for each in make_replicas(chosen, stock.database).values()]
     assert copies == [2, 2]
 
     second = reconcile(chosen, instance)
