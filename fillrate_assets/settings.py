@@ -51,7 +51,7 @@ _OF_TESTS: Final = "FILLRATE_TEST_"
 _SECRET_BYTES: Final = 32
 _PRIVATE: Final = 0o600
 LOCAL_FEEDBACK_URL: Final = "http://127.0.0.1:8099"
-"""Where `fillrate buffers serve` listens by default."""
+"""Where `fillrate serve` listens by default."""
 
 _ALIKE: Final = 0.6
 """How like a setting's name another must be to be taken for it, of 2."""
@@ -250,19 +250,33 @@ class Notifications(_Section):
 
 
 class Web(_Section):
-    """The pages on which the floor answers alerts."""
+    """The pages on which the floor answers alerts, and the control room."""
 
     feedback_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = ""
-    """Where the floor reaches `fillrate buffers serve`, as `https://feedback.example`; without it, alerts have no
+    """Where the floor reaches `fillrate serve`, as `https://feedback.example`; without it, alerts have no
     links."""
 
     allowed_hosts: list[str] = Field(default_factory=list)
-    """Further names in the `Host` header, without a port, under which a proxy reaches `fillrate buffers serve`, as
+    """Further names in the `Host` header, without a port, under which a proxy reaches `fillrate serve`, as
     JSON; the host of `feedback_url` is always one, `["*"]` allows any."""
 
     feedback_secret: SecretStr = SecretStr("")
     """Key that signs the links: 32 characters or more, or `secret://name#key`. Several are separated by blanks: the
     first signs, all are accepted. Without it, alerts have no links."""
+
+    proxy_user_header: str = ""
+    """Header in which a proxy that authenticates names who sends a request. Without it, and beside it, the link that
+    `fillrate serve` prints signs in for a day where it listens on this machine alone."""
+
+    proxy_groups_header: str = ""
+    """Header in which it names their groups, separated by commas."""
+
+    proxy_networks: list[str] = Field(default_factory=list)
+    """Addresses of that proxy, as JSON: `["10.0.0.0/8"]`; from others the headers say nothing."""
+
+    grants: dict[str, list[str]] = Field(default_factory=dict)
+    """What members of a group may see, as JSON: `{"dc3-leads": ["dc_manager:DC03"], "w1": ["floor:W0001"]}`; roles are
+    `operator`, `buyer`, `dc_manager:DC` and `floor:WAREHOUSE`. Who is in none of them sees nothing."""
 
 
 class Buffers(_Section):

@@ -64,7 +64,7 @@ def test_the_embedded_default_loads_without_any_extra(tmp_path: Path) -> None:
             {"FILLRATE_STORAGE__LAKE_ROOT": "s3://bucket"},
             "upgrade",
         ),
-        ("web", "starlette", "fillrate buffers serve", {}, "buffers serve"),
+        ("web", "starlette", "fillrate serve", {}, "serve"),
         ("sample", "simpy", "fillrate demo", {}, "demo"),
         ("sample", "simpy", "fillrate sample", {}, "sample"),
         ("sample", "simpy", "fillrate buffers demo", {}, "buffers demo"),

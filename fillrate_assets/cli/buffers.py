@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fillrate_assets.cli import stopping
 from fillrate_assets.cli.progress import add_findings_option
 from fillrate_assets.core import extras
 from fillrate_assets.core.codes import escape_controls
@@ -327,25 +325,6 @@ def links(warehouse: str) -> None:
         ),
     ):
         click.echo(f"{what}, until {now + lifetime:%Y-%m-%d %H:%M} UTC: {url}")
-
-
-@buffers.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8099, show_default=True, help="Port to listen on.")
-def serve(host: str, port: int) -> None:
-    """Serve the pages on which the floor answers alerts, behind signed links.
-
-    \b
-    Example: behind a proxy that speaks TLS, at FILLRATE_WEB__FEEDBACK_URL
-      fillrate buffers serve --port 8099
-    """
-    extras.require("web", "fillrate buffers serve")
-    from fillrate_assets import settings
-    from fillrate_assets.web import server
-
-    # It is meant to be stopped: that is no failure.
-    with suppress(stopping.Stopped):
-        server.serve(settings.load(), host, port)
 
 
 def _open_policies(chosen: Settings) -> PolicyStore:

@@ -209,7 +209,7 @@ def list_next_steps(alerts: pl.DataFrame, command: str, settings: Settings) -> l
     shown = [f"{command} buffers board --at {worst.rpartition(' ')[2]}"] if worst else []
     # Without either of them, it ends at once.
     linked = bool(settings.web.feedback_url and settings.web.feedback_secret.get_secret_value())
-    served = [f"{command} buffers serve"] if linked else []
+    served = [f"{command} serve"] if linked else []
     return ["", "Go on with:", *(f"  {step}" for step in [*served, *shown, *explained, "make ui"])]
 
 

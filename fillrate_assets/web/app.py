@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 from anyio import CapacityLimiter, to_thread
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from fillrate_assets.core.codes import escape_lines
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 from fillrate_assets.notifications.signed_links import LIFETIME, ExpiredLinkError, ForgedLinkError, Link, LinkSigner
 from fillrate_assets.web import csrf
@@ -41,6 +38,7 @@ from fillrate_assets.web.feedback.pages import (
 )
 from fillrate_assets.web.feedback.stores import Alerts, Answers, Recorder
 from fillrate_assets.web.limits import HEALTH, RETRY_AFTER, AllowedHosts, RequestLimit, strip_port
+from fillrate_assets.web.rendering import make_templates
 from fillrate_assets.web.security_headers import SecurityHeaders
 
 _LOG: Final = logging.getLogger("fillrate.feedback")
@@ -84,6 +82,7 @@ def build_app(
     policy_version: Callable[[], str],
     allowed_hosts: Collection[str] = (),
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    routes: Sequence[BaseRoute] = (),
 ) -> ASGIApp:
     """Build the service.
 
@@ -94,6 +93,7 @@ def build_app(
         policy_version: returns the policy that a problem without an alert counts against, anew for each.
         allowed_hosts: names under which the service is reached beside the one in its links; `*` for any.
         clock: what time it is, UTC.
+        routes: of further pages.
 
     """
     recorder = Recorder(answers)
@@ -110,6 +110,7 @@ def build_app(
             Route("/f/{token}", service.show),
             Route("/f/{token}", service.submit, methods=["POST"]),
             Mount("/static", static),
+            *routes,
         ],
         exception_handlers={
             HTTPException: service.show_problem,
@@ -131,27 +132,12 @@ async def _report_health(_request: Request) -> Response:
     return PlainTextResponse("ok")
 
 
-def _escape_controls(value: object) -> object:
-    """Escape what a page would act on instead of showing it.
-
-    Not what is markup already: what macros made, and values that a form sends back, which pass the filter `e`.
-    """
-    return escape_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
 class _Service:
     def __init__(self, pages: Mapping[str, FeedbackPage], links: LinkSigner, clock: Callable[[], datetime]) -> None:
         self._pages, self._links, self._clock = pages, links, clock
         self._guard = csrf.CsrfGuard(links.base_url, links.secrets)
         self._answering = CapacityLimiter(_MAX_CONCURRENT_ANSWERS)
-        self._templates = Environment(
-            loader=PackageLoader("fillrate_assets.web.feedback"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            finalize=_escape_controls,
-        )
+        self._templates = make_templates("fillrate_assets.web.feedback", {"base": links.base_url})
 
     def show(self, request: Request) -> Response:
         """Show the page of a link."""
@@ -209,7 +195,7 @@ class _Service:
         return response
 
     def _render(self, template: str, values: Mapping[str, Any], status: int) -> Response:
-        html = self._templates.get_template(template).render(base=self._links.base_url, **values)
+        html = self._templates.get_template(template).render(**values)
         return HTMLResponse(html, status_code=status)
 
     def _set_cookie(self, response: Response, name: str, value: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Final
 
 import uvicorn
@@ -11,13 +14,18 @@ from starlette.types import ASGIApp
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.policy_store import PolicyStore
+from fillrate_assets.buffers.report.control_room import ControlRoom
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.notifications.signed_links import LinkSigner, make_signer
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
+from fillrate_assets.storage.lake import Lake
+from fillrate_assets.web.access import Person
 from fillrate_assets.web.app import build_app
+from fillrate_assets.web.authentication import Authenticator, ProxyHeaders, SessionSigner
 from fillrate_assets.web.connections import BoundedProtocol
+from fillrate_assets.web.control_room.app import build_routes
 
 MAX_HEAD: Final = 16 * 1024
 """Bytes of a request before its body."""
@@ -37,6 +45,8 @@ def build_server(pages: ASGIApp, host: str, port: int) -> uvicorn.Server:
             host=host,
             port=port,
             http=BoundedProtocol,
+            # Who connects is who is trusted, or not: whatever a header says of whom it speaks for.
+            proxy_headers=False,
             h11_max_incomplete_event_size=MAX_HEAD,
             ws="none",
             lifespan="off",
@@ -67,13 +77,14 @@ def require_signer(settings: Settings) -> LinkSigner:
     return links
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
+def serve(settings: Settings, host: str, port: int, show: Callable[[str], None]) -> None:
     """Serve until the process is stopped; requests that are under way are answered first.
 
     Args:
-        settings: where answers are stored, and what signs the links.
+        settings: where answers are stored, what signs the links, and how people are identified.
         host: address to listen at.
         port: port to listen at.
+        show: gets the link that signs in, where nothing but this machine is listened to.
 
     Raises:
         PermanentFailure: there is no URL or no secret, or a secret is too short.
@@ -83,11 +94,32 @@ def serve(settings: Settings, host: str, port: int) -> None:
     links, stored = require_signer(settings), Database.from_settings(settings)
     database = replace(stored, url=sql.limit_sqlite_wait(stored.url, LOCKED_SECONDS))
     policies = PolicyStore(database)
+    sessions = SessionSigner(links.secrets, lambda: datetime.now(UTC))
+    room = ControlRoom(BufferStore(database), NoticeStore(database), Lake(settings.storage.lake_root))
     pages = build_app(
         alerts=NoticeStore(database),
         answers=BufferStore(database),
         links=links,
         policy_version=lambda: policies.read_active().champion.version,
         allowed_hosts=settings.web.allowed_hosts,
+        routes=build_routes(room, sessions, [*_list_proxies(settings), sessions], base_url=links.base_url),
     )
+    if is_loopback(host):
+        token = sessions.sign(Person.with_grants("this machine", ["operator"]))
+        show(f"The control room, for a day: {links.base_url}/enter/{token}")
     build_server(pages, host, port).run()
+
+
+def _list_proxies(settings: Settings) -> list[Authenticator]:
+    web = settings.web
+    if not web.proxy_user_header:
+        return []
+    return [ProxyHeaders(web.proxy_user_header, web.proxy_groups_header, web.proxy_networks, web.grants)]
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether nothing but this machine reaches an address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -69,7 +69,7 @@ def test_a_day_is_run_shown_scored_and_explained(run: Callable[..., Printed], ho
     assert "How right that was" in out
     assert "Messages of the worst tick" in out
     # It made a secret, so that the pages for answers can be served.
-    assert " buffers serve\n" in out
+    assert " serve\n" in out
     assert settings.load().web.feedback_url == settings.LOCAL_FEEDBACK_URL
     with dg.DagsterInstance.from_config(str(home)) as instance:
         (finished,) = instance.get_runs()
@@ -314,4 +314,4 @@ def test_the_pages_are_suggested_only_where_they_can_be_served(tmp_path: Path, g
         buffers_frames.make_alerts({}), "fillrate", settings.load(home=tmp_path, **given)
     )
     assert "  fillrate buffers explain W1_PICK_TOTAL 2026-03-14T14:00" in steps
-    assert ("  fillrate buffers serve" in steps) == (given == LINKED)
+    assert ("  fillrate serve" in steps) == (given == LINKED)

@@ -46,7 +46,7 @@ _PATIENCE_SECONDS: Final = 120
 )
 def test_without_a_url_and_a_secret_it_does_not_start(tmp_path: Path, env: str, given: dict[str, str]) -> None:
     with pytest.raises(PermanentFailure, match="FILLRATE_WEB__FEEDBACK_SECRET"):
-        server.serve(settings.load(home=tmp_path, env=env, **given), "127.0.0.1", 0)
+        server.serve(settings.load(home=tmp_path, env=env, **given), "127.0.0.1", 0, print)
 
 
 def test_the_secret_is_not_shown(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def serve_home(home: Path) -> Iterator[str]:
     base = f"http://127.0.0.1:{port}"
     given = {"FILLRATE_HOME": str(home), "FILLRATE_WEB__FEEDBACK_URL": base, "FILLRATE_WEB__FEEDBACK_SECRET": SECRET}
     command = [sys.executable, "-c", "from fillrate_assets.cli.main import main; main()"]
-    command += ["buffers", "serve", "--port", str(port)]
+    command += ["serve", "--port", str(port)]
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **given}, stdout=log, stderr=log)  # noqa: S603 - our own
     try:

@@ -36,14 +36,14 @@ def render_board(settings: Settings, at: datetime | None, now: datetime) -> list
     """
     masters = BufferStore(Database.from_settings(settings)).read_master_data()
     tick_store = LakeTickStore(Lake(settings.storage.lake_root), tuple(sorted(set(masters.warehouses["dc"]))))
-    tick = _find_tick(tick_store, at, now)
+    tick = find_tick(tick_store, at, now)
     said, units = (
         tick_store.read(frame, tick, tick).collect() for frame in (schema.RECOMMENDATIONS, schema.UNIT_TIMESERIES)
     )
     zones = {load_time_zone(name) for name in masters.warehouses["time_zone"].unique()}
     there = f", {tick.astimezone(zones.pop()):%H:%M} there" if len(zones) == 1 else ""
     counts = {state: count for state, count in status_board.count_states(said).items() if count}
-    counted = ", ".join(f"{count} {_name_state(state)}" for state, count in counts.items())
+    counted = ", ".join(f"{count} {name_state(state)}" for state, count in counts.items())
     rows = [
         [
             row["state"],
@@ -61,7 +61,7 @@ def render_board(settings: Settings, at: datetime | None, now: datetime) -> list
     return format_table(_HEADINGS, rows, numbers=("full", "left"), title=title)
 
 
-def _find_tick(tick_store: LakeTickStore, at: datetime | None, now: datetime) -> datetime:
+def find_tick(tick_store: LakeTickStore, at: datetime | None, now: datetime) -> datetime:
     """Find the latest tick, at or before a moment; the last days are looked at first, as a year has many files."""
     until = at or now
     for first in ((until - _RECENT).date(), date.min):
@@ -75,5 +75,6 @@ def _find_tick(tick_store: LakeTickStore, at: datetime | None, now: datetime) ->
     raise PermanentFailure(msg)
 
 
-def _name_state(state: str) -> str:
+def name_state(state: str) -> str:
+    """Name a state as people read it."""
     return state.lower().replace("_", " ")

@@ -105,6 +105,37 @@ class NoticeMessage(Message):
     snapshot_ts: datetime
 
 
+@dataclass(frozen=True)
+class Described:
+    """A row of `RECOMMENDATIONS` in words."""
+
+    name: str
+    """What people call the unit, or the feed."""
+
+    state: str
+    """As 'full in 4 min'."""
+
+    instruction: str
+    """What to do, in a sentence; '' where that is nothing."""
+
+    why: str
+    """In one sentence."""
+
+
+def describe_recommendation(row: dict[str, Any], zone: tzinfo, labels: Mapping[str, str]) -> Described:
+    """Describe a row of `RECOMMENDATIONS` in the words of its messages.
+
+    Args:
+        row: the row.
+        zone: of its warehouse.
+        labels: what people call each unit, by unit_id.
+
+    """
+    wording = _Wording(zone, labels, row["warehouse"], Links(), row["snapshot_ts"])
+    instruction = wording.add_labels(wording.describe_instruction(row)) if row["action"] else ""
+    return Described(wording.name_unit(row["unit_id"]), _describe_state(row), instruction, wording.describe_why(row))
+
+
 def render_messages(
     notices: pl.DataFrame,
     warehouses: pl.DataFrame,
@@ -230,7 +261,7 @@ class _Wording:
         return Section(
             self._describe_heading(row),
             self.add_labels(self._describe_what(row)),
-            self._describe_why(row),
+            self.describe_why(row),
             urgent=row["severity"] == "EMERGENCY",
             links=tuple((name, url) for name, url in named if url),
         )
@@ -340,16 +371,17 @@ class _Wording:
             return _describe_end(row)
         if row["winner"]:
             return f"Its own action gave way to {row['winner']}."
-        return self._describe_instruction(row)
+        return self.describe_instruction(row)
 
-    def _describe_why(self, row: dict[str, Any]) -> str:
+    def describe_why(self, row: dict[str, Any]) -> str:
         """Describe why, in one sentence that does not name the unit again."""
         text = row["explanation"] or ""
         name = row["unit_id"].partition("_")[2].replace("_", " ")
         sentence, dot, _ = text.removeprefix(f"{name}: ").partition(". ")
         return self.add_labels(f"{sentence}." if dot else sentence)
 
-    def _describe_instruction(self, row: dict[str, Any]) -> str:
+    def describe_instruction(self, row: dict[str, Any]) -> str:
+        """Describe what to do, in a sentence, without labels."""
         unit = row["unit_id"].partition("_")[2].replace("_", " ")
         source, target, amount = row["source_unit"], row["target_unit"], _format_amount(row)
         nothing = row["quantity"] == 0 and row["action"] != "THROTTLE"

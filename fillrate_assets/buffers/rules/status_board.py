@@ -41,9 +41,23 @@ def compute_states(recommendations: pl.DataFrame) -> pl.DataFrame:
     return (
         recommendations.filter(pl.col("direction") != _DATA)
         .group_by("warehouse", "pool", "unit_id")
-        .agg(pl.col("verdict").cast(WORST_FIRST).min().cast(pl.String).alias("state"))
+        .agg(_derive_worst())
         .sort("warehouse", "pool", "unit_id")
     )
+
+
+def compute_course(recommendations: pl.DataFrame) -> pl.DataFrame:
+    """Compute what units were at each tick, as `compute_states` does: columns unit_id, snapshot_ts, state, sorted."""
+    return (
+        recommendations.filter(pl.col("direction") != _DATA)
+        .group_by("unit_id", "snapshot_ts")
+        .agg(_derive_worst())
+        .sort("unit_id", "snapshot_ts")
+    )
+
+
+def _derive_worst() -> pl.Expr:
+    return pl.col("verdict").cast(WORST_FIRST).min().cast(pl.String).alias("state")
 
 
 def list_units(recommendations: pl.DataFrame, units: pl.DataFrame, labels: Mapping[str, str]) -> pl.DataFrame:

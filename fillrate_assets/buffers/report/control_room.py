@@ -1,0 +1,267 @@
+"""The control room: what every unit of a floor is now, what to do, who was notified, and what the floor answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, Final
+
+import polars as pl
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.notice_store import NoticeStore
+from fillrate_assets.buffers.report.board import find_tick
+from fillrate_assets.buffers.report.notice_text import Described, describe_recommendation
+from fillrate_assets.buffers.rules import status_board
+from fillrate_assets.buffers.rules.path_signals import load_time_zone
+from fillrate_assets.buffers.rules.tick import TICK
+from fillrate_assets.buffers.tick_store import LakeTickStore
+from fillrate_assets.notifications.notifiers.channel import redact_channel
+from fillrate_assets.storage.lake import Lake
+
+TREND: Final = timedelta(minutes=60)
+"""What the board shows of each unit."""
+
+COURSE: Final = timedelta(hours=4)
+"""What the page of a unit shows of it."""
+
+PAST: Final = timedelta(hours=24)
+"""How far back the page of a unit lists notices and answers."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A warehouse as its people know it."""
+
+    warehouse: str
+    dc: str
+    name: str
+    zone: tzinfo
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Site:
+        """Make it of a row of `WAREHOUSES`."""
+        return cls(row["warehouse"], row["dc"], row["name"], load_time_zone(row["time_zone"]))
+
+
+@dataclass(frozen=True)
+class SiteState:
+    """A warehouse at a glance."""
+
+    site: Site
+    counts: Mapping[str, int]
+    """Units in each state, all states named, worst first."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A notice to a channel."""
+
+    channel: str
+    at: datetime
+    """Of its tick."""
+
+    label: str
+    severity: str
+    failure: str | None
+    """Why it did not arrive, if so."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What someone on the floor answered."""
+
+    responder: str
+    answer: str
+    at: datetime
+    note: str | None
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """A unit at a tick."""
+
+    unit_id: str
+    pool: str
+    state: str
+    fill: float | None
+    quality: str
+    missing_feeds: str | None
+    words: Described
+    since: datetime | None
+    """When its open episode began."""
+
+    sent: Sequence[Sent]
+    """To whom, in that episode."""
+
+    answers: Sequence[Answer]
+    trend: Sequence[float | None]
+    """Fill at the ticks of the last hour."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """A floor at a tick, worst unit first."""
+
+    site: Site
+    tick: datetime
+    units: Sequence[UnitState]
+    feeds: Sequence[Described]
+    """Feeds that bring nothing that can be used."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """A unit's last hours, a row for each tick that is stored."""
+
+    site: Site
+    now: UnitState
+    tick: datetime
+    rows: pl.DataFrame
+    """Columns snapshot_ts, fill, inflow_rate, outflow_rate, state."""
+
+    sent: Sequence[Sent]
+    answers: Sequence[Answer]
+
+
+@dataclass(frozen=True)
+class ControlRoom:
+    """The stores of a floor, and what is shown of them."""
+
+    buffers: BufferStore
+    notices: NoticeStore
+    lake: Lake
+
+    def read_overview(self, warehouses: pl.DataFrame, now: datetime) -> tuple[datetime, list[SiteState]]:
+        """Read the latest tick and what each of some warehouses is at it, worst first.
+
+        Args:
+            warehouses: `WAREHOUSES`.
+            now: UTC.
+
+        Raises:
+            PermanentFailure: no tick is stored.
+            SourceUnavailable: a store did not answer.
+
+        """
+        ticks = LakeTickStore(self.lake, tuple(sorted(set(warehouses["dc"]))))
+        tick = find_tick(ticks, None, now)
+        said = ticks.read(schema.RECOMMENDATIONS, tick, tick).collect()
+        states = [
+            SiteState(
+                Site.of_row(row),
+                _sort_counts(status_board.count_states(said.filter(warehouse=row["warehouse"]))),
+            )
+            for row in warehouses.sort("warehouse").iter_rows(named=True)
+        ]
+        return tick, sorted(states, key=lambda each: [-count for count in each.counts.values()])
+
+    def read_board(self, site: Site, now: datetime, at: datetime | None = None) -> Board:
+        """Read the floor of a warehouse at the tick at or before a moment, or the latest.
+
+        Raises:
+            PermanentFailure: no tick is stored, or none until then.
+            SourceUnavailable: a store did not answer.
+
+        """
+        ticks = LakeTickStore(self.lake, (site.dc,))
+        tick = find_tick(ticks, at, now)
+        data = ticks.read(schema.RECOMMENDATIONS, tick, tick).filter(
+            pl.col("warehouse") == site.warehouse, pl.col("direction") == "DATA", pl.col("action").is_not_null()
+        )
+        feeds = [describe_recommendation(row, site.zone, {}) for row in data.collect().iter_rows(named=True)]
+        return Board(site, tick, list(self._read_units(site, ticks, tick)), feeds)
+
+    def read_course(self, site: Site, unit_id: str, now: datetime, at: datetime | None = None) -> Course | None:
+        """Read the last hours of a unit until a tick; None where the tick has no such unit.
+
+        Raises:
+            PermanentFailure: no tick is stored, or none until then.
+            SourceUnavailable: a store did not answer.
+
+        """
+        ticks = LakeTickStore(self.lake, (site.dc,))
+        tick = find_tick(ticks, at, now)
+        unit = pl.col("unit_id") == unit_id
+        (found, *_) = [*self._read_units(site, ticks, tick, unit), None]
+        if found is None:
+            return None
+        units, said = (
+            ticks.read(frame, tick - COURSE, tick).filter(unit).collect()
+            for frame in (schema.UNIT_TIMESERIES, schema.RECOMMENDATIONS)
+        )
+        states = status_board.compute_course(said).drop("unit_id")
+        alerts = ticks.read(schema.ALERTS, tick - PAST, tick).filter(unit).collect()
+        return Course(
+            site,
+            found,
+            tick,
+            units.sort("snapshot_ts")
+            .select("snapshot_ts", "fill", "inflow_rate", "outflow_rate")
+            .join(states, on="snapshot_ts", how="left", maintain_order="left"),
+            _list_sent(self.notices.read_history(alerts)),
+            _list_answers(self.buffers.read_feedback(tick - PAST).filter(unit)),
+        )
+
+    def _read_units(
+        self, site: Site, ticks: LakeTickStore, tick: datetime, wanted: pl.Expr | None = None
+    ) -> Iterator[UnitState]:
+        """Read the units of a floor, worst first; of some only."""
+        of_site = pl.col("warehouse") == site.warehouse
+        chosen = of_site if wanted is None else of_site & wanted
+        said, units, alerts = (
+            ticks.read(frame, tick, tick).filter(chosen).collect()
+            for frame in (schema.RECOMMENDATIONS, schema.UNIT_TIMESERIES, schema.ALERTS)
+        )
+        past = ticks.read(schema.UNIT_TIMESERIES, tick - TREND, tick).filter(chosen)
+        trends = past.select("unit_id", "snapshot_ts", "fill").collect().partition_by("unit_id", as_dict=True)
+        labels = self.buffers.read_master_data(site.warehouse).labels
+        still_open = alerts.filter("is_open")
+        history = self.notices.read_history(still_open)
+        answers = self.buffers.read_feedback(tick - PAST).filter(of_site)
+        worst = said.sort(pl.col("verdict").cast(schema.WORST_FIRST), "minutes_left", nulls_last=True)
+        rows = {row["unit_id"]: row for row in worst.reverse().iter_rows(named=True)}
+        listed = status_board.list_units(said, units, labels)
+        moments = pl.datetime_range(tick - TREND, tick, TICK, eager=True, time_unit="us")
+        for unit in listed.iter_rows(named=True):
+            unit_id, row = unit["unit_id"], rows[unit["unit_id"]]
+            own = trends.get((unit_id,))
+            by_tick = {} if own is None else dict(own.select("snapshot_ts", "fill").iter_rows())
+            opened = still_open.filter(unit_id=unit_id)["opened_ts"].min()
+            yield UnitState(
+                unit_id,
+                row["pool"],
+                unit["state"],
+                unit["fill"],
+                unit["quality"] or "UNKNOWN",
+                unit["missing_feeds"],
+                describe_recommendation(row, site.zone, labels),
+                opened if isinstance(opened, datetime) else None,
+                _list_sent(history.filter(unit_id=unit_id)),
+                _list_answers(answers.filter(unit_id=unit_id)) if opened else [],
+                [by_tick.get(moment) for moment in moments],
+            )
+
+
+def _sort_counts(counts: Mapping[str, int]) -> dict[str, int]:
+    return {state: counts[state] for state in schema.WORST_FIRST.categories}
+
+
+def _list_sent(history: pl.DataFrame) -> list[Sent]:
+    """List notices, latest first, as `NoticeStore.read_history` has them."""
+    return [
+        Sent(redact_channel(row["channel"]), row["snapshot_ts"], row["label"], row["severity"], row["failure"])
+        for row in history.sort("snapshot_ts", "channel", descending=[True, False]).iter_rows(named=True)
+    ]
+
+
+def _list_answers(feedback: pl.DataFrame) -> list[Answer]:
+    """List answers, latest first; of one person to one alert, the last."""
+    last = feedback.sort("answered_at", descending=True).unique(
+        ["rec_id", "responder"], keep="first", maintain_order=True
+    )
+    return [
+        Answer(row["responder"], row["answer"], row["answered_at"], row["note"]) for row in last.iter_rows(named=True)
+    ]

@@ -1,0 +1,86 @@
+"""Who may see what: people, their roles, and the DCs or warehouses that a role is theirs for. Deny by default.
+
+Who someone is belongs to `authentication`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Final, Literal, Self, get_args
+
+import polars as pl
+from starlette.authentication import BaseUser
+
+from fillrate_assets.core.errors import PermanentFailure
+
+Role = Literal["buyer", "dc_manager", "floor", "operator"]
+ROLES: Final[Collection[str]] = get_args(Role)
+EVERYWHERE: Final = "*"
+
+_PLACED: Final = {"dc_manager": "dc", "floor": "warehouse"}
+"""Roles that are of a place, and the column that names it."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A role, and the DC (of a dc_manager) or warehouse (of the floor) that it is for."""
+
+    role: str
+    place: str = EVERYWHERE
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse `operator`, `floor:W0001`, `dc_manager:DC03`, or `floor:*` for every warehouse.
+
+        Raises:
+            PermanentFailure: there is no such role, or it lacks its place, or has one and is of none.
+
+        """
+        role, colon, place = text.strip().partition(":")
+        if role not in ROLES:
+            msg = f"no role {role!r}; there are {', '.join(ROLES)}"
+            raise PermanentFailure(msg)
+        if bool(colon and place) is not (role in _PLACED):
+            hint = f"{role}:{_PLACED[role].upper()}, or {role}:*" if role in _PLACED else f"{role} alone"
+            msg = f"the role {text!r} is written as {hint}"
+            raise PermanentFailure(msg)
+        return cls(role, place or EVERYWHERE)
+
+    def format(self) -> str:
+        """Format it as it is parsed."""
+        return f"{self.role}:{self.place}" if self.role in _PLACED else self.role
+
+
+@dataclass(frozen=True)
+class Person(BaseUser):
+    """Someone who is signed in."""
+
+    name: str
+    grants: frozenset[Grant]
+
+    @classmethod
+    def with_grants(cls, name: str, grants: Iterable[str]) -> Self:
+        """Make someone of grants as `Grant.parse` takes them."""
+        return cls(name, frozenset(map(Grant.parse, grants)))
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Return True: no one else is made."""
+        return True
+
+    @property
+    def display_name(self) -> str:
+        """Return the name."""
+        return self.name
+
+    def select_warehouses(self, warehouses: pl.DataFrame) -> pl.DataFrame:
+        """Select the warehouses whose floor this person may see, of `buffers.schema.WAREHOUSES`."""
+        if any(grant.role == "operator" for grant in self.grants):
+            return warehouses
+        allowed = [
+            pl.lit(value=True) if grant.place == EVERYWHERE else pl.col(_PLACED[grant.role]) == grant.place
+            for grant in self.grants
+            if grant.role in _PLACED
+        ]
+        return warehouses.filter(pl.any_horizontal(pl.lit(value=False), *allowed))

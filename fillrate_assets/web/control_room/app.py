@@ -1,0 +1,215 @@
+"""The control room over HTTP: read-only pages for those who may see a floor."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.report.board import name_state
+from fillrate_assets.buffers.report.control_room import COURSE, ControlRoom, Course, Site
+from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.buffers.rules.status_board import SHADES
+from fillrate_assets.core.decimals import format_percent
+from fillrate_assets.core.errors import FillrateError, SourceUnavailable
+from fillrate_assets.web.access import Person
+from fillrate_assets.web.authentication import COOKIE, LIFETIME, Authentication, Authenticator, SessionSigner
+from fillrate_assets.web.control_room.charts import Frame, draw_sparkline
+from fillrate_assets.web.feedback.pages import ANSWERS
+from fillrate_assets.web.limits import RETRY_AFTER
+from fillrate_assets.web.rendering import make_templates
+
+_LOG: Final = logging.getLogger("fillrate.control_room")
+REFRESH_SECONDS: Final = 60
+OLD: Final = timedelta(minutes=10)
+"""A tick that is older is not what the floor is now."""
+
+_PROBLEMS: Final = {
+    401: (
+        "Who are you?",
+        "Come through your company's sign-in, or open the link that `fillrate serve` prints where it was started.",
+    ),
+    403: (
+        "This link does not sign you in",
+        "Links are good for a day, and for the server that made them: start `fillrate serve` again for a new one.",
+    ),
+    404: ("Nothing is here", "There is no such floor or unit, or it is not yours to see."),
+    503: ("Not now", "A store does not answer. Try again in a minute."),
+}
+
+
+class _Pages:
+    def __init__(
+        self, room: ControlRoom, sessions: SessionSigner, base_url: str, clock: Callable[[], datetime]
+    ) -> None:
+        self._room, self._sessions, self._base_url, self._clock = room, sessions, base_url, clock
+        shared = {
+            "base": base_url,
+            "name_state": name_state,
+            "shades": SHADES,
+            "answers": ANSWERS,
+            "format_percent": lambda share: "" if share is None else format_percent(share, 0),
+            "sparkline": lambda values: draw_sparkline(values, 96, 24, 1),
+        }
+        self._templates = make_templates("fillrate_assets.web.control_room", shared)
+
+    def enter(self, request: Request) -> Response:
+        """Open a session by a signed link."""
+        token = request.path_params["token"]
+        if self._sessions.read(token) is None:
+            raise HTTPException(403)
+        response = RedirectResponse(f"{self._base_url}/floor", status_code=303)
+        response.set_cookie(
+            COOKIE,
+            token,
+            max_age=int(LIFETIME.total_seconds()),
+            secure=self._base_url.startswith("https:"),
+            httponly=True,
+            samesite="lax",
+        )
+        return response
+
+    def show_floors(self, request: Request) -> Response:
+        """Show every floor that a person may see; the board, where that is one."""
+        warehouses = _find_person(request).select_warehouses(self._room.buffers.read_warehouses().filter("active"))
+        if warehouses.is_empty():
+            raise HTTPException(404)
+        if warehouses.height == 1:
+            return self._show_board(Site.of_row(warehouses.row(0, named=True)), None)
+        now = self._clock()
+        tick, states = self._room.read_overview(warehouses, now)
+        return self._render("floors.html", {"tick": tick, "floors": states, "old": now - tick > OLD, "now": now})
+
+    def show_floor(self, request: Request) -> Response:
+        """Show the board of a floor, or the page of a unit."""
+        name = request.path_params["name"]
+        warehouse, dash, _ = name.partition("_")
+        mine = _find_person(request).select_warehouses(self._room.buffers.read_warehouses()).filter(warehouse=warehouse)
+        if mine.is_empty():
+            raise HTTPException(404)
+        site, at = Site.of_row(mine.row(0, named=True)), _parse_moment(request)
+        if not dash:
+            return self._show_board(site, at)
+        course = self._room.read_course(site, name, self._clock(), at)
+        if course is None:
+            raise HTTPException(404)
+        return self._render("unit.html", {"course": course, "site": site, "charts": _draw_charts(course)})
+
+    def _show_board(self, site: Site, at: datetime | None) -> Response:
+        now = self._clock()
+        board = self._room.read_board(site, now, at)
+        order = [*Policy().pool_order, *sorted({unit.pool for unit in board.units} - {*Policy().pool_order})]
+        pools = {pool: [unit for unit in board.units if unit.pool == pool] for pool in order}
+        counts = {
+            state: count
+            for state in schema.WORST_FIRST.categories
+            if (count := sum(unit.state == state for unit in board.units))
+        }
+        values = {
+            "board": board,
+            "site": site,
+            "pools": {pool: units for pool, units in pools.items() if units},
+            "counts": counts,
+            "old": at is None and now - board.tick > OLD,
+            "live": at is None,
+        }
+        response = self._render("board.html", values)
+        if at is None:
+            response.headers["Refresh"] = str(REFRESH_SECONDS)
+        return response
+
+    def _render(self, template: str, values: Mapping[str, Any], status: int = 200) -> Response:
+        return HTMLResponse(self._templates.get_template(template).render(**values), status_code=status)
+
+    def show_problem(self, _request: Request, error: Exception) -> Response:
+        """Show what is wrong, and nothing of what is there."""
+        status, headers = 503, RETRY_AFTER
+        if isinstance(error, HTTPException):
+            status, headers = error.status_code, dict(error.headers or {})
+        elif not isinstance(error, SourceUnavailable):
+            _LOG.error("%s", error)
+        title, text = _PROBLEMS.get(status, _PROBLEMS[503])
+        response = self._render("problem.html", {"title": title, "text": text}, status)
+        response.headers.update(headers)
+        return response
+
+
+def build_routes(
+    room: ControlRoom,
+    sessions: SessionSigner,
+    ways: Sequence[Authenticator],
+    *,
+    base_url: str,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> list[BaseRoute]:
+    """Build the routes `/floor` and `/enter`.
+
+    Args:
+        room: what is shown.
+        sessions: reads the links that open a session.
+        ways: how people are identified.
+        base_url: of the service.
+        clock: what time it is, UTC.
+
+    """
+    pages = _Pages(room, sessions, base_url, clock)
+    problems = {HTTPException: pages.show_problem, FillrateError: pages.show_problem}
+    floor = Starlette(
+        routes=[Route("/", pages.show_floors), Route("/{name}", pages.show_floor)],
+        middleware=[Middleware(AuthenticationMiddleware, backend=Authentication(ways))],
+        exception_handlers=problems,
+    )
+    enter = Starlette(routes=[Route("/{token}", pages.enter)], exception_handlers=problems)
+    for app in (floor, enter):
+        app.router.redirect_slashes = False
+    return [Mount("/floor", floor), Mount("/enter", enter)]
+
+
+def _find_person(request: Request) -> Person:
+    if not isinstance(request.user, Person):
+        raise HTTPException(401)
+    return request.user
+
+
+def _parse_moment(request: Request) -> datetime | None:
+    given = request.query_params.get("at")
+    if not given:
+        return None
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError as error:
+        raise HTTPException(404) from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+@dataclass(frozen=True)
+class _Charts:
+    """What a unit was, and what flowed, over its last hours."""
+
+    fill: Frame
+    level: Sequence[str]
+    flow: Frame
+    inflow: Sequence[str]
+    outflow: Sequence[str]
+
+
+def _draw_charts(course: Course) -> _Charts:
+    rows = course.rows
+    moments, inflow, outflow = (rows[name].to_list() for name in ("snapshot_ts", "inflow_rate", "outflow_rate"))
+    most = max([1.0, *(value for value in (*inflow, *outflow) if value is not None)])
+    since, until, zone = course.tick - COURSE, course.tick, course.site.zone
+    fill = Frame(since, until, zone, top=100, width=640, height=180, unit=" %")
+    flow = Frame(since, until, zone, top=most, width=640, height=120)
+    shares = [None if value is None else value * 100 for value in rows["fill"]]
+    return _Charts(fill, fill.draw(moments, shares), flow, flow.draw(moments, inflow), flow.draw(moments, outflow))
