@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final, Literal
+from urllib.parse import quote
 
 from itsdangerous import BadData, URLSafeSerializer
 from itsdangerous.encoding import base64_decode, base64_encode
@@ -100,6 +101,10 @@ class LinkSigner:
     def make_audit_url(self, warehouse: str, week: str, *, now: datetime, responder: str = "") -> str:
         """Make the URL of the sample of a warehouse's units that were silent in an ISO week such as 2026-W11."""
         return self.build_url(self.sign(Link("audit", warehouse, week, responder), expires=now + AUDIT_LIFETIME))
+
+    def make_chart_url(self, unit_id: str, snapshot_ts: datetime) -> str:
+        """Make the URL of a unit in the control room at a tick; who may see it is not decided by this link."""
+        return f"{self.base_url}/floor/{quote(unit_id)}?at={snapshot_ts.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
 
     def build_url(self, token: str) -> str:
         """Return the URL under which the service answers a token."""

@@ -95,7 +95,8 @@ def serve(settings: Settings, host: str, port: int, show: Callable[[str], None])
     database = replace(stored, url=sql.limit_sqlite_wait(stored.url, LOCKED_SECONDS))
     policies = PolicyStore(database)
     sessions = SessionSigner(links.secrets, lambda: datetime.now(UTC))
-    room = ControlRoom(BufferStore(database), NoticeStore(database), Lake(settings.storage.lake_root))
+    lake = Lake(settings.storage.lake_root)
+    room = ControlRoom(BufferStore(database), NoticeStore(database), lake, lambda: policies.read_active().champion)
     pages = build_app(
         alerts=NoticeStore(database),
         answers=BufferStore(database),

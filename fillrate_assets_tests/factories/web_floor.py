@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,11 +25,11 @@ from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.storage.database import Database
 from fillrate_assets.web.app import build_app
-from fillrate_assets.web.server import build_server
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import TICK
-from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
+from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 from fillrate_assets_tests.fixtures.sending_process import LIFETIME, render
+from fillrate_assets_tests.fixtures.served_app import serve_app
 
 SECRET: Final = "only-the-tests-know-this-one-all-of-it"  # noqa: S105 - it protects nothing
 POLICY: Final = "2-trial"
@@ -176,13 +175,5 @@ def serve(directory: Path) -> Iterator[Floor]:
             policy_version=lambda: floor.policy,
             clock=lambda: floor.now,
         )
-        process = build_server(pages, "127.0.0.1", port)
-        thread = threading.Thread(target=process.run, args=([listening],))
-        thread.start()
-        try:
-            wait_until(lambda: process.started or not thread.is_alive())
-            assert thread.is_alive()
+        with serve_app(pages, listening):
             yield floor
-        finally:
-            process.should_exit = True
-            thread.join(PATIENCE_SECONDS)

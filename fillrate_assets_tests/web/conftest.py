@@ -1,10 +1,12 @@
-"""One service for all tests of it: each begins without an answer."""
+"""One service for all tests of it, each of which begins without an answer, and one browser."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from fillrate_assets_tests.factories.web_floor import Floor, serve
 
@@ -20,3 +22,14 @@ def floor(_served: Floor) -> Floor:
     """A warehouse with an alert, without an answer."""
     _served.reset()
     return _served
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Debian's browser, without a window; while it is there, its thread can run no other event loop."""
+    if (program := shutil.which("chromium")) is None:
+        pytest.skip("no chromium is installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program)
+        yield browser
+        browser.close()

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from fillrate_assets_tests.factories.web_floor import Floor
 
-CHROMIUM: Final = shutil.which("chromium")
 PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 MIN_TAP: Final = 44
 """Pixels that a thumb hits."""
 
 GIVEN_UP: Final = "net::ERR_ABORTED"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed: apt-get install chromium"),
-]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(params=["light", "dark"])

@@ -178,19 +178,17 @@ class AlertDispatch:
 
     def _build_links(self, masters: MasterData, now: datetime) -> Links:
         """Build the links of messages that are written now: by these, the floor may answer for some days from now."""
-        places = {row["warehouse"]: row for row in masters.warehouses.iter_rows(named=True)}
-
-        def make_chart_url(unit_id: str, snapshot_ts: datetime) -> str:
-            asset, place = (
-                f"{self.ui_url.rstrip('/')}/assets/buffers/unit_timeseries",
-                places.get(unit_id.partition("_")[0]),
-            )
-            if place is None:
-                return asset
-            day = make_key(place["dc"], get_clock_date(place["time_zone"], snapshot_ts))
-            return f"{asset}?view=partitions&partition={quote(str(day))}"
-
         signer = self._make_signer()
-        return Links(
-            make_chart_url if self.ui_url else None, partial(signer.make_alert_url, now=now) if signer else None
-        )
+        if signer is not None:
+            return Links(signer.make_chart_url, partial(signer.make_alert_url, now=now))
+        return Links(partial(self._make_asset_url, masters) if self.ui_url else None)
+
+    def _make_asset_url(self, masters: MasterData, unit_id: str, snapshot_ts: datetime) -> str:
+        """Make the URL of a day's units in Dagster's UI, where there is no control room."""
+        asset = f"{self.ui_url.rstrip('/')}/assets/buffers/unit_timeseries"
+        place = masters.warehouses.filter(warehouse=unit_id.partition("_")[0])
+        if place.is_empty():
+            return asset
+        dc, time_zone = place.select("dc", "time_zone").row(0)
+        day = make_key(dc, get_clock_date(time_zone, snapshot_ts))
+        return f"{asset}?view=partitions&partition={quote(str(day))}"

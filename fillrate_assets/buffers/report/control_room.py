@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
@@ -16,6 +16,7 @@ from fillrate_assets.buffers.report.board import find_tick
 from fillrate_assets.buffers.report.notice_text import Described, describe_recommendation
 from fillrate_assets.buffers.rules import status_board
 from fillrate_assets.buffers.rules.path_signals import load_time_zone
+from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import TICK
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.notifications.notifiers.channel import redact_channel
@@ -122,6 +123,9 @@ class Course:
     rows: pl.DataFrame
     """Columns snapshot_ts, fill, inflow_rate, outflow_rate, state."""
 
+    limits: Mapping[str, float]
+    """From which fill on something is done, by what it is then."""
+
     sent: Sequence[Sent]
     answers: Sequence[Answer]
 
@@ -133,6 +137,8 @@ class ControlRoom:
     buffers: BufferStore
     notices: NoticeStore
     lake: Lake
+    policy: Callable[[], Policy]
+    """Returns the policy that decides now."""
 
     def read_overview(self, warehouses: pl.DataFrame, now: datetime) -> tuple[datetime, list[SiteState]]:
         """Read the latest tick and what each of some warehouses is at it, worst first.
@@ -168,11 +174,12 @@ class ControlRoom:
         """
         ticks = LakeTickStore(self.lake, (site.dc,))
         tick = find_tick(ticks, at, now)
+        until = now if at is None else tick
         data = ticks.read(schema.RECOMMENDATIONS, tick, tick).filter(
             pl.col("warehouse") == site.warehouse, pl.col("direction") == "DATA", pl.col("action").is_not_null()
         )
         feeds = [describe_recommendation(row, site.zone, {}) for row in data.collect().iter_rows(named=True)]
-        return Board(site, tick, list(self._read_units(site, ticks, tick)), feeds)
+        return Board(site, tick, list(self._read_units(site, ticks, tick, until)), feeds)
 
     def read_course(self, site: Site, unit_id: str, now: datetime, at: datetime | None = None) -> Course | None:
         """Read the last hours of a unit until a tick; None where the tick has no such unit.
@@ -185,7 +192,8 @@ class ControlRoom:
         ticks = LakeTickStore(self.lake, (site.dc,))
         tick = find_tick(ticks, at, now)
         unit = pl.col("unit_id") == unit_id
-        (found, *_) = [*self._read_units(site, ticks, tick, unit), None]
+        until = now if at is None else tick
+        (found, *_) = [*self._read_units(site, ticks, tick, until, unit), None]
         if found is None:
             return None
         units, said = (
@@ -201,14 +209,15 @@ class ControlRoom:
             units.sort("snapshot_ts")
             .select("snapshot_ts", "fill", "inflow_rate", "outflow_rate")
             .join(states, on="snapshot_ts", how="left", maintain_order="left"),
-            _list_sent(self.notices.read_history(alerts)),
-            _list_answers(self.buffers.read_feedback(tick - PAST).filter(unit)),
+            _list_limits(self.policy(), units["unit_type"][-1]) if units.height else {},
+            _list_sent(self.notices.read_history(alerts), tick),
+            _list_answers(self.buffers.read_feedback(tick - PAST).filter(unit), until),
         )
 
     def _read_units(
-        self, site: Site, ticks: LakeTickStore, tick: datetime, wanted: pl.Expr | None = None
+        self, site: Site, ticks: LakeTickStore, tick: datetime, until: datetime, wanted: pl.Expr | None = None
     ) -> Iterator[UnitState]:
-        """Read the units of a floor, worst first; of some only."""
+        """Read the units of a floor, worst first, with what was answered until a moment; of some only."""
         of_site = pl.col("warehouse") == site.warehouse
         chosen = of_site if wanted is None else of_site & wanted
         said, units, alerts = (
@@ -239,8 +248,8 @@ class ControlRoom:
                 unit["missing_feeds"],
                 describe_recommendation(row, site.zone, labels),
                 opened if isinstance(opened, datetime) else None,
-                _list_sent(history.filter(unit_id=unit_id)),
-                _list_answers(answers.filter(unit_id=unit_id)) if opened else [],
+                _list_sent(history.filter(unit_id=unit_id), tick),
+                _list_answers(answers.filter(unit_id=unit_id), until) if opened else [],
                 [by_tick.get(moment) for moment in moments],
             )
 
@@ -249,19 +258,26 @@ def _sort_counts(counts: Mapping[str, int]) -> dict[str, int]:
     return {state: counts[state] for state in schema.WORST_FIRST.categories}
 
 
-def _list_sent(history: pl.DataFrame) -> list[Sent]:
-    """List notices, latest first, as `NoticeStore.read_history` has them."""
+def _list_limits(policy: Policy, unit_type: str) -> dict[str, float]:
+    """List the fills from which on the floor acts, of a kind of unit."""
+    overflow = {"TOTAL": policy.total, "INDUCT": policy.induct}.get(unit_type, policy.lane)
+    return {"emergency": overflow.emergency, "act": overflow.act, "empty": policy.starvation.act}
+
+
+def _list_sent(history: pl.DataFrame, until: datetime) -> list[Sent]:
+    """List notices until a tick, latest first, of what `NoticeStore.read_history` has."""
     return [
         Sent(redact_channel(row["channel"]), row["snapshot_ts"], row["label"], row["severity"], row["failure"])
-        for row in history.sort("snapshot_ts", "channel", descending=[True, False]).iter_rows(named=True)
+        for row in history.filter(pl.col("snapshot_ts") <= until)
+        .sort("snapshot_ts", "channel", descending=[True, False])
+        .iter_rows(named=True)
     ]
 
 
-def _list_answers(feedback: pl.DataFrame) -> list[Answer]:
-    """List answers, latest first; of one person to one alert, the last."""
-    last = feedback.sort("answered_at", descending=True).unique(
-        ["rec_id", "responder"], keep="first", maintain_order=True
-    )
+def _list_answers(feedback: pl.DataFrame, until: datetime) -> list[Answer]:
+    """List answers until a moment, latest first; of one person to one alert, the last."""
+    latest = feedback.filter(pl.col("answered_at") <= until).sort("answered_at", descending=True)
+    last = latest.unique(["rec_id", "responder"], keep="first", maintain_order=True)
     return [
         Answer(row["responder"], row["answer"], row["answered_at"], row["note"]) for row in last.iter_rows(named=True)
     ]

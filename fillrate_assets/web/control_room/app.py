@@ -14,18 +14,19 @@ from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Route
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.report.board import name_state
 from fillrate_assets.buffers.report.control_room import COURSE, ControlRoom, Course, Site
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.status_board import SHADES
+from fillrate_assets.buffers.rules.verdicts import DATA_POOL
 from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 from fillrate_assets.web.access import Person
 from fillrate_assets.web.authentication import COOKIE, LIFETIME, Authentication, Authenticator, SessionSigner
-from fillrate_assets.web.control_room.charts import Frame, draw_sparkline
+from fillrate_assets.web.control_room.charts import AxisTick, Frame, draw_sparkline
 from fillrate_assets.web.feedback.pages import ANSWERS
 from fillrate_assets.web.limits import RETRY_AFTER
 from fillrate_assets.web.rendering import make_templates
@@ -94,12 +95,13 @@ class _Pages:
     def show_floor(self, request: Request) -> Response:
         """Show the board of a floor, or the page of a unit."""
         name = request.path_params["name"]
-        warehouse, dash, _ = name.partition("_")
+        warehouse, _, unit = name.partition("_")
         mine = _find_person(request).select_warehouses(self._room.buffers.read_warehouses()).filter(warehouse=warehouse)
         if mine.is_empty():
             raise HTTPException(404)
         site, at = Site.of_row(mine.row(0, named=True)), _parse_moment(request)
-        if not dash:
+        # What alerts call a feed is no unit: the board says what is wrong with it.
+        if not unit or unit.startswith(f"{DATA_POOL}_"):
             return self._show_board(site, at)
         course = self._room.read_course(site, name, self._clock(), at)
         if course is None:
@@ -165,15 +167,15 @@ def build_routes(
     """
     pages = _Pages(room, sessions, base_url, clock)
     problems = {HTTPException: pages.show_problem, FillrateError: pages.show_problem}
-    floor = Starlette(
-        routes=[Route("/", pages.show_floors), Route("/{name}", pages.show_floor)],
+    routes = {"/floor": pages.show_floors, "/floor/{name}": pages.show_floor, "/enter/{token}": pages.enter}
+    app = Starlette(
+        routes=[Route(path, show) for path, show in routes.items()],
         middleware=[Middleware(AuthenticationMiddleware, backend=Authentication(ways))],
         exception_handlers=problems,
     )
-    enter = Starlette(routes=[Route("/{token}", pages.enter)], exception_handlers=problems)
-    for app in (floor, enter):
-        app.router.redirect_slashes = False
-    return [Mount("/floor", floor), Mount("/enter", enter)]
+    app.router.redirect_slashes = False
+    # As an app of its own it has its own problems: what is not here is no alert that was sent.
+    return [Route(path, app) for path in routes]
 
 
 def _find_person(request: Request) -> Person:
@@ -199,6 +201,7 @@ class _Charts:
 
     fill: Frame
     level: Sequence[str]
+    limits: Sequence[AxisTick]
     flow: Frame
     inflow: Sequence[str]
     outflow: Sequence[str]
@@ -212,4 +215,7 @@ def _draw_charts(course: Course) -> _Charts:
     fill = Frame(since, until, zone, top=100, width=640, height=180, unit=" %")
     flow = Frame(since, until, zone, top=most, width=640, height=120)
     shares = [None if value is None else value * 100 for value in rows["fill"]]
-    return _Charts(fill, fill.draw(moments, shares), flow, flow.draw(moments, inflow), flow.draw(moments, outflow))
+    limits = [AxisTick(fill.find_y(100 * share), name) for name, share in course.limits.items()]
+    return _Charts(
+        fill, fill.draw(moments, shares), limits, flow, flow.draw(moments, inflow), flow.draw(moments, outflow)
+    )

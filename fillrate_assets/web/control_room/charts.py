@@ -10,8 +10,11 @@ from typing import Final
 
 _HOUR: Final = timedelta(hours=1)
 _PLACES: Final = 1
+_PART: Final = 45
+"""Between two ticks."""
+
 _WHOLE: Final = 8
-"""From here on, a quarter of a scale is named in whole numbers."""
+"""From here on, a part of a scale is named in whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +52,9 @@ class Frame:
 
     @property
     def y_ticks(self) -> list[AxisTick]:
-        """Return five ticks, both ends included."""
-        levels = [self.top * part / 4 for part in range(5)]
+        """Return ticks at equal distances, both ends included: as many as there is room for on a phone."""
+        parts = max(1, int(self.height // _PART))
+        levels = [self.top * part / parts for part in range(parts + 1)]
         digits = 0 if self.top >= _WHOLE else 1
         return [AxisTick(round(self.find_y(level), _PLACES), f"{level:,.{digits}f}{self.unit}") for level in levels]
 
