@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from fillrate_assets.cli import inventory_systems
 from fillrate_assets.cli.inventory_systems import Sync
 from fillrate_assets.cli.order_explanation import OrderExplanation, read_explanation
+from fillrate_assets.inventory.change_stream import STOCK_CHANGES
 from fillrate_assets.inventory.rules.reservations import NONE
-from fillrate_assets.inventory.snapshot_store import SNAPSHOTS
 from fillrate_assets.inventory.sources import replica_factory
 from fillrate_assets.inventory.sources.local_replica import LocalReplica
 from fillrate_assets.inventory.stock_store import StockStore
@@ -54,14 +54,14 @@ class NetworkDay:
     def run(self, world: SimulatedWorld, send: Callable[[Documents], None]) -> Documents:
         """Count, take the snapshots, and send today's orders; return these.
 
-        In a home that has its snapshots already, nothing is counted: the orders are known.
+        In a home that was counted already, nothing is counted anew: the orders are known.
 
         Args:
             world: of which orders reserve.
             send: sends documents, and waits until nothing is left to do.
 
         """
-        documents, is_new = self.network.make_todays_documents(), not self._has_snapshots()
+        documents, is_new = self.network.make_todays_documents(), not self._is_counted()
         world.receives_missing = False
         if is_new:
             self._count()
@@ -71,10 +71,10 @@ class NetworkDay:
             self._compare()
         return documents
 
-    def _has_snapshots(self) -> bool:
-        today = sa.select(SNAPSHOTS.c.item).where(SNAPSHOTS.c.snapshot_date == self.network.today).limit(1)
+    def _is_counted(self) -> bool:
+        counted = sa.select(STOCK_CHANGES.c.position).where(STOCK_CHANGES.c.origin == _COUNTED_BY).limit(1)
         with self.stock.database.connect() as connection:
-            return connection.execute(today).first() is not None
+            return connection.execute(counted).first() is not None
 
     def _count(self) -> None:
         """Count every item of every DC: what open orders have reserved is still there."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 import polars as pl
 
 from fillrate_assets.core.decimals import format_cases
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.text_table import format_table
 from fillrate_assets.fillrate import schema
@@ -121,10 +122,13 @@ def read_explanation(settings: Settings, order_id: str) -> OrderExplanation:
     """Read what every area knows of an order.
 
     Raises:
-        PermanentFailure: there is no event of it.
+        PermanentFailure: there is no event of it, or its log is not in the record store.
         SourceUnavailable: the record store did not answer.
 
     """
+    if settings.fulfillment_aws.table:
+        msg = f"the log of {order_id} is in DynamoDB: see `fillrate fulfillment explain {order_id}`"
+        raise PermanentFailure(msg)
     database = Database.from_settings(settings)
     order = read_order(database, order_id)
     answers = [row for name in _DECISIONS for row in order.transitions if row["event_type"] == name]

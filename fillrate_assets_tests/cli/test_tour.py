@@ -10,6 +10,7 @@ import pytest
 
 from fillrate_assets import settings
 from fillrate_assets.cli import main, tour
+from fillrate_assets.cli.order_explanation import read_explanation
 from fillrate_assets.cli.tour import PARTS, Findings, Part, PartFailedError
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.sample.fillrate_loader import EmbeddedSystems
@@ -72,6 +73,9 @@ def test_orders_go_from_their_events_to_fill_rates(dagster_home: Path, capsys: p
     assert re.search(r"ordered, 0 shipped: (STOCK_IN, in stock, yet short|STOCK_OUT, out of stock|FLOW)", line)
     assert main.execute(["explain-order", json.loads(found.read_text())["order_id"]]) == 0
     assert "What fill rates say of it, in cases:" in capsys.readouterr().out
+    elsewhere = settings.load(fulfillment_aws__table="orders")
+    with pytest.raises(PermanentFailure, match="the log of O1 is in DynamoDB"):
+        read_explanation(elsewhere, "O1")
     with pytest.raises(PermanentFailure, match="orders come from fulfillment, and cannot be loaded"):
         EmbeddedSystems.from_settings(settings.load())
 
