@@ -73,7 +73,14 @@ class OrderExplanation:
             return
         yield "What fill rates say of it, in cases:"
         rows = [
-            [str(row["line_no"]), row["item"], *_list_cases(row), row["path"] or "", _name_path(row), _name_reason(row)]
+            [
+                str(row["line_no"]),
+                row["item"] or "",
+                *_list_cases(row),
+                row["path"] or "",
+                _name_path(row),
+                _name_reason(row),
+            ]
             for row in self.lines.iter_rows(named=True)
         ]
         headings = ["line", "item", "ordered", "shipped", "path", "which means", "reason"]
