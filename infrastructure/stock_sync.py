@@ -90,13 +90,10 @@ class StockSync:
 
     def make_functions(self, table: Any, dead: Any, service: str) -> dict[str, Measured]:  # noqa: ANN401 - as above
         """Declare the functions; return what is measured, by the name of its alarm."""
-        environment = {
-            "FILLRATE_FULFILLMENT_AWS__STOCK_TABLE": table.table_name,
-            "FILLRATE_FULFILLMENT_AWS__DEAD_LETTER_QUEUE_URL": dead.queue_url,
-        }
+        environment = {"FILLRATE_FULFILLMENT_AWS__STOCK_TABLE": table.table_name}
         dispatcher = self._make_dispatcher(table, dead, environment)
         for dc in self._replicas:
-            self._make_sender(dc, dead, environment)
+            self._make_sender(dc, dead)
         watcher = self._stack.make_function("StockWatcher", "watch_stock", environment)
         permit(watcher, REQUESTING, table.table_arn)
         cdk.CfnOutput(self._stack, "StockWatcherFunction", value=watcher.function_name)
@@ -145,14 +142,15 @@ class StockSync:
         events.Rule(self._stack, "StockFailuresSaid", event_pattern=pattern, targets=targets)
         return bucket
 
-    def _make_sender(self, dc: str, dead: Any, environment: Mapping[str, str]) -> None:  # noqa: ANN401 - as above
+    def _make_sender(self, dc: str, dead: Any) -> None:  # noqa: ANN401 - as above
         queue = self.queues[dc]
-        own = {
+        environment = {
+            "FILLRATE_FULFILLMENT_AWS__DEAD_LETTER_QUEUE_URL": dead.queue_url,
             "FILLRATE_FULFILLMENT_AWS__QUEUE_URLS": self._stack.to_json_string({name_queue(dc): queue.queue_url}),
             "FILLRATE_INVENTORY__REPLICAS": json.dumps({dc: self._replicas[dc]}),
             "FILLRATE_INVENTORY__REPLICA_TOKEN": self._token,
         }
-        sender = self._stack.make_function(f"Replica{dc}Sender", "apply_stock_changes", {**environment, **own})
+        sender = self._stack.make_function(f"Replica{dc}Sender", "apply_stock_changes", environment)
         if self._token.startswith(SCHEME):
             name = self._token.removeprefix(SCHEME).partition("#")[0]
             secretsmanager.Secret.from_secret_name_v2(self._stack, f"Replica{dc}Token", name).grant_read(sender)

@@ -50,6 +50,7 @@ _LOG: Final = logging.getLogger("fillrate.inventory")
 MIN_TOKEN: Final = 32
 _STORED_SECONDS: Final = 5
 _EXPIRY_SECONDS: Final = 60
+_IDLE_SECONDS: Final = 0.25
 
 
 def count_stock(stock: StockCounts, dc: str, item: str, on_hand: Decimal | int, origin: str) -> StockCount | None:
@@ -147,7 +148,9 @@ class Sync:
             get_utc_now,
         )
         stopping = Event()
-        reader = Thread(target=consume, args=(consumer, stopping), name="stock changes", daemon=True)
+        # DynamoDB takes a few requests a second for each shard, and each costs something.
+        idle = {"idle_seconds": _IDLE_SECONDS} if self.settings.fulfillment_aws.stock_table else {}
+        reader = Thread(target=consume, args=(consumer, stopping), kwargs=idle, name="stock changes", daemon=True)
         repeated: list[tuple[Callable[[], object], float]] = [(self.metrics.store, _STORED_SECONDS)]
         if self.settings.inventory.reservation_hours is not None:
             repeated.append((self._make_expiry(self.settings.inventory.reservation_hours).run, _EXPIRY_SECONDS))
