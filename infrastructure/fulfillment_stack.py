@@ -14,11 +14,9 @@ import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as events_targets
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_logs as logs
-from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
@@ -33,10 +31,10 @@ from fillrate_assets.fulfillment.rules.order_workflow import ORDER_WORKFLOW, bui
 from fillrate_assets.fulfillment.worker import CONCURRENCY
 from infrastructure.alarms import Measured, make_alarms, measure
 from infrastructure.function_code import RUNTIME
+from infrastructure.parts import RETENTION, Parts
 from infrastructure.permissions import APPLYING, REQUESTING, acknowledge, permit
 from infrastructure.stock_sync import StockOptions, StockSync
 
-_HANDLERS: Final = "fillrate_assets.lambda_functions"
 _STEPS: Final = {
     "ProcessOrder": "process_order",
     "CheckInventory": "check_inventory",
@@ -46,14 +44,6 @@ _STEPS: Final = {
     "Release": "release",
 }
 _TEXT: Final = dynamodb.AttributeType.STRING
-_TIMEOUT: Final = cdk.Duration.seconds(60)
-_VISIBILITY: Final = cdk.Duration.minutes(6)
-"""Of queues: six times what a function may take."""
-
-_RETENTION: Final = cdk.Duration.days(14)
-_MAX_RECEIVES: Final = 20
-"""Before the queue's own redrive: functions make dead letters after eight attempts, this is for those that die."""
-
 _MAX_EFFECT_AGE_SECONDS: Final = 900
 _RESERVING: Final = {"inventory", "deferred", "CheckInventory", "UpdateOrderStatus", "Backorder", "Release"}
 """What requests effects of the inventory: consumers by their queue, and steps."""
@@ -88,18 +78,16 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         super().__init__(scope, name)
         self._service = name
         self._removal = cdk.RemovalPolicy.DESTROY if destroys_data else cdk.RemovalPolicy.RETAIN
-        self._code, self._runtime = lambda_.Code.from_asset(str(code)), lambda_.Runtime(runtime)
+        self._parts = Parts(self, name, code, runtime, self._removal)
         self._table = self._make_log()
         # An inventory of one's own is requested by its URL.
         self._stock = None if "inventory" in targets else self._make_stock(stock)
-        self._bucket = self.make_bucket("Orders")
+        self._bucket = self._parts.make_bucket("Orders")
         self._queues = {
-            each: self.make_queue(each.capitalize(), fifo=True) for each in (INTAKE_QUEUE, EVENT_QUEUE, *FUNCTIONS)
+            each: self._parts.make_queue(each.capitalize(), fifo=True)
+            for each in (INTAKE_QUEUE, EVENT_QUEUE, *FUNCTIONS)
         }
-        self._deferred = self.make_queue("Deferred")
-        self._sync = StockSync(self, stock)
-        stock_queues = {f"replica{dc}": queue for dc, queue in self._sync.queues.items()}
-        self._all_queues = {**self._queues, "deferred": self._deferred, **stock_queues}
+        self._deferred = self._parts.make_queue("Deferred")
         self._parked, self._dead = (self._make_store(each) for each in ("Parked", "Dead"))
         self._make_topic()
         self._urls = {each: queue.queue_url for each, queue in self._queues.items()}
@@ -116,7 +104,8 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         self._make_consumers()
         self._make_dispatcher()
         self._make_workflow()
-        self._make_alarms(self._sync.make_functions(self._stock, self._dead, name) if stock.replicas else {})
+        self._sync = StockSync(self._parts, stock, self._stock, self._dead) if stock.replicas else None
+        self._make_alarms()
         self._make_outputs()
 
     def _make_table(self, name: str, stream: dynamodb.StreamViewType, **options: object) -> Any:  # noqa: ANN401 - the CDK has no types that are checked
@@ -152,37 +141,11 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         )
         return log
 
-    def make_bucket(self, name: str) -> Any:  # noqa: ANN401 - as above
-        """Make a bucket for documents."""
-        bucket = s3.Bucket(
-            self,
-            name,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            enforce_ssl=True,
-            removal_policy=self._removal,
-        )
-        acknowledge(bucket, "S1", "one function writes it, each document once")
-        return bucket
-
     def _make_store(self, name: str) -> Any:  # noqa: ANN401 - as above
         """Make a queue of which nothing consumes but operators."""
-        store = sqs.Queue(self, name, retention_period=_RETENTION, enforce_ssl=True)
+        store = sqs.Queue(self, name, retention_period=RETENTION, enforce_ssl=True)
         acknowledge(store, "SQS3", "nothing consumes it: it is where dead letters and parked jobs are")
         return store
-
-    def make_queue(self, name: str, **options: object) -> Any:  # noqa: ANN401 - as above
-        """Make a queue, and another for what its function died of."""
-        lost = sqs.Queue(self, f"{name}Lost", retention_period=_RETENTION, enforce_ssl=True, **options)
-        return sqs.Queue(
-            self,
-            name,
-            visibility_timeout=_VISIBILITY,
-            retention_period=_RETENTION,
-            enforce_ssl=True,
-            dead_letter_queue=sqs.DeadLetterQueue(queue=lost, max_receive_count=_MAX_RECEIVES),
-            **options,
-        )
 
     def _make_topic(self) -> None:
         """Make the topic of what comes from outside: the attribute `fn` says which queue a message goes to."""
@@ -196,35 +159,9 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
 
     def _make_function(self, name: str, handler: str, log_actions: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - as above
         """Make a function of fulfillment, which may do a few things to the log."""
-        function = self.make_function(name, handler, self._environment)
+        function = self._parts.make_function(name, handler, self._environment)
         if log_actions:
             permit(function, log_actions, self._table.table_arn)
-        return function
-
-    def make_function(self, name: str, handler: str, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - as above
-        """Make a function with a role and a log group of its own."""
-        logged = logs.LogGroup(
-            self, f"{name}Logs", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=self._removal
-        )
-        role = iam.Role(self, f"{name}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-        logged.grant_write(role)
-        function = lambda_.Function(
-            self,
-            name,
-            runtime=self._runtime,
-            handler=f"{_HANDLERS}.{handler}",
-            code=self._code,
-            timeout=_TIMEOUT,
-            memory_size=512,
-            environment={
-                "POWERTOOLS_SERVICE_NAME": self._service,
-                "FILLRATE_HOME": "/tmp/fillrate",  # noqa: S108 - the only directory of a function that can be written
-                **environment,
-            },
-            role=role,
-            log_group=logged,
-        )
-        acknowledge(function, "L1", "the runtime on which the tests run as well, decision 0270")
         return function
 
     def _permit_stock(self, function: Any, name: str) -> None:  # noqa: ANN401 - as above
@@ -317,19 +254,24 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             "OrderStarterFunction": self._starter.function_name,
             "OrderWorkflowArn": self._workflow.state_machine_arn,
             "Table": self._table.table_name,
-            "QueueUrls": self.to_json_string({**self._urls, **self._sync.urls}),
+            "QueueUrls": self.to_json_string({**self._urls, **(self._sync.urls if self._sync else {})}),
             "DeferredQueueUrl": self._deferred.queue_url,
             "ParkedQueueUrl": self._parked.queue_url,
             "DeadLetterQueueUrl": self._dead.queue_url,
             "AlarmTopic": self._alarm_topic.topic_arn,
             "OrderBucket": self._bucket.bucket_name,
             **({"StockTable": self._stock.table_name} if self._stock else {}),
+            **({"StockWatcherFunction": self._sync.watcher.function_name} if self._sync else {}),
         }
         for name, value in outputs.items():
             cdk.CfnOutput(self, name, value=value)
 
-    def _make_alarms(self, measured: Mapping[str, Measured]) -> None:
-        all_queues = {_capitalize(name): queue for name, queue in self._all_queues.items()}
+    def _make_alarms(self) -> None:
+        queues = {**self._queues, "deferred": self._deferred}
+        all_queues = {name.capitalize(): queue for name, queue in queues.items()}
+        if self._sync:
+            all_queues |= {f"Replica{dc}": queue for dc, queue in self._sync.queues.items()}
+        measured = self._sync.list_measured() if self._sync else {}
         lost = {f"{name}Lost": queue.dead_letter_queue.queue for name, queue in all_queues.items()}
         effects = measure(OLDEST_EFFECT, "Maximum", service=self._service)
         self._alarm_topic = make_alarms(
@@ -338,7 +280,3 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             waiting={f"{name}Age": queue for name, queue in all_queues.items()},
             measured={"EffectAge": Measured(effects, _MAX_EFFECT_AGE_SECONDS), **measured},
         )
-
-
-def _capitalize(name: str) -> str:
-    return name[:1].upper() + name[1:]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import aws_cdk as cdk
@@ -24,6 +25,7 @@ from fillrate_assets.inventory.rules.sync_alarms import LIMIT_SECONDS, LIMIT_SHA
 from fillrate_assets.inventory.stock_items import HEARTBEAT, LEVEL
 from fillrate_assets.messaging.stream_batches import StreamPolicy
 from infrastructure.alarms import Measured, measure
+from infrastructure.parts import Parts
 from infrastructure.permissions import REQUESTING, acknowledge, permit
 
 _CONCURRENCY: Final = 50
@@ -73,39 +75,37 @@ class _Failures:
         return lambda_.DlqDestinationConfig(destination=self._bucket.bucket_arn)
 
 
-class StockSync:
-    """What sends each change of the stock to every DC."""
+class StockSync(cdk.NestedStack):  # type: ignore[misc] # the CDK has no types that are checked
+    """What sends each change of the stock to every DC: a stack of its own, as one takes 500 parts."""
 
-    def __init__(self, stack: Any, options: StockOptions) -> None:  # noqa: ANN401 - the CDK has no types that are checked
-        """Declare the queues; the functions follow, once the stack knows all of its queues.
+    def __init__(self, parts: Parts, options: StockOptions, table: Any, dead: Any) -> None:  # noqa: ANN401 - as above
+        """Declare everything.
 
         Args:
-            stack: of fulfillment.
+            parts: of the stack that it belongs to.
             options: what to send to.
+            table: of the stock.
+            dead: queue of dead letters.
 
         """
-        self._stack, self._replicas, self._token = stack, options.replicas, options.token
-        self.queues = {dc: stack.make_queue(f"Replica{dc}") for dc in options.replicas}
+        super().__init__(parts.stack, "StockSync")
+        self._replicas, self._token, self._service = options.replicas, options.token, parts.service
+        self._parts = replace(parts, stack=self)
+        # Short names: a function takes 4 KB of settings, and one of them is sent the URLs of all.
+        self.queues = {dc: self._parts.make_queue(f"Replica{dc}", f"{parts.service}-{dc}") for dc in options.replicas}
         self.urls = {name_queue(dc): queue.queue_url for dc, queue in self.queues.items()}
-
-    def make_functions(self, table: Any, dead: Any, service: str) -> dict[str, Measured]:  # noqa: ANN401 - as above
-        """Declare the functions; return what is measured, by the name of its alarm."""
         environment = {"FILLRATE_FULFILLMENT_AWS__STOCK_TABLE": table.table_name}
-        dispatcher = self._make_dispatcher(table, dead, environment)
+        self._dispatcher = self._make_dispatcher(table, dead, environment)
         for dc in self._replicas:
             self._make_sender(dc, dead)
-        watcher = self._stack.make_function("StockWatcher", "watch_stock", environment)
-        permit(watcher, REQUESTING, table.table_arn)
-        cdk.CfnOutput(self._stack, "StockWatcherFunction", value=watcher.function_name)
+        self.watcher = self._parts.make_function("StockWatcher", "watch_stock", environment)
+        permit(self.watcher, REQUESTING, table.table_arn)
         schedule = events.Schedule.rate(cdk.Duration.minutes(1))
-        events.Rule(
-            self._stack, "StockEveryMinute", schedule=schedule, targets=[events_targets.LambdaFunction(watcher)]
-        )
-        return dict(self._list_measured(dispatcher, service))
+        events.Rule(self, "EveryMinute", schedule=schedule, targets=[events_targets.LambdaFunction(self.watcher)])
 
     def _make_dispatcher(self, table: Any, dead: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - as above
-        urls = {"FILLRATE_FULFILLMENT_AWS__QUEUE_URLS": self._stack.to_json_string(self.urls)}
-        dispatcher = self._stack.make_function("StockDispatcher", "send_stock_changes", {**environment, **urls})
+        urls = {"FILLRATE_FULFILLMENT_AWS__QUEUE_URLS": self.to_json_string(self.urls)}
+        dispatcher = self._parts.make_function("StockDispatcher", "send_stock_changes", {**environment, **urls})
         policy, failures = StreamPolicy(), self._make_failures(dead)
         permit(dispatcher, ("s3:ListBucket",), failures.bucket_arn)
         permit(dispatcher, ("s3:PutObject",), f"{failures.bucket_arn}/{_FOLDER}*")
@@ -132,28 +132,28 @@ class StockSync:
 
     def _make_failures(self, dead: Any) -> Any:  # noqa: ANN401 - as above
         """Make the bucket for records that are given up, which the dead letters hear of."""
-        bucket = self._stack.make_bucket("StockFailures")
+        bucket = self._parts.make_bucket("StockFailures")
         # By EventBridge: a notification of S3 begins with a test event, which would be a dead letter.
         events_on = {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
         bucket.node.default_child.add_property_override("NotificationConfiguration", events_on)
         created = {"bucket": {"name": [bucket.bucket_name]}}
         pattern = events.EventPattern(source=["aws.s3"], detail_type=["Object Created"], detail=created)
         targets = [events_targets.SqsQueue(dead)]
-        events.Rule(self._stack, "StockFailuresSaid", event_pattern=pattern, targets=targets)
+        events.Rule(self, "StockFailuresSaid", event_pattern=pattern, targets=targets)
         return bucket
 
     def _make_sender(self, dc: str, dead: Any) -> None:  # noqa: ANN401 - as above
         queue = self.queues[dc]
         environment = {
             "FILLRATE_FULFILLMENT_AWS__DEAD_LETTER_QUEUE_URL": dead.queue_url,
-            "FILLRATE_FULFILLMENT_AWS__QUEUE_URLS": self._stack.to_json_string({name_queue(dc): queue.queue_url}),
+            "FILLRATE_FULFILLMENT_AWS__QUEUE_URLS": self.to_json_string({name_queue(dc): queue.queue_url}),
             "FILLRATE_INVENTORY__REPLICAS": json.dumps({dc: self._replicas[dc]}),
             "FILLRATE_INVENTORY__REPLICA_TOKEN": self._token,
         }
-        sender = self._stack.make_function(f"Replica{dc}Sender", "apply_stock_changes", environment)
+        sender = self._parts.make_function(f"Replica{dc}Sender", "apply_stock_changes", environment)
         if self._token.startswith(SCHEME):
             name = self._token.removeprefix(SCHEME).partition("#")[0]
-            secretsmanager.Secret.from_secret_name_v2(self._stack, f"Replica{dc}Token", name).grant_read(sender)
+            secretsmanager.Secret.from_secret_name_v2(self, f"Replica{dc}Token", name).grant_read(sender)
         sender.add_event_source(
             sources.SqsEventSource(
                 queue,
@@ -165,12 +165,16 @@ class StockSync:
         for sent in (queue, dead):
             sent.grant_send_messages(sender)
 
-    def _list_measured(self, dispatcher: Any, service: str) -> Iterator[tuple[str, Measured]]:  # noqa: ANN401 - as above
+    def list_measured(self) -> dict[str, Measured]:
+        """List what is measured, by the name of its alarm."""
+        return dict(self._list_measured())
+
+    def _list_measured(self) -> Iterator[tuple[str, Measured]]:
         unread = LIMIT_UNREAD.total_seconds() * 1000
-        yield "StockStreamAge", Measured(dispatcher.metric("IteratorAge", statistic="Maximum"), unread)
-        reconciled = measure(metrics.RECONCILIATION_AGE, "Maximum", service=service)
+        yield "StockStreamAge", Measured(self._dispatcher.metric("IteratorAge", statistic="Maximum"), unread)
+        reconciled = measure(metrics.RECONCILIATION_AGE, "Maximum", service=self._service)
         yield metrics.RECONCILIATION_AGE, Measured(reconciled, _MAX_RECONCILIATION_SECONDS)
         for dc in self._replicas:
             for name, (metric, statistic, limit) in _OF_REPLICA.items():
-                of_dc = {"service": service, metrics.DIMENSION: dc}
+                of_dc = {"service": self._service, metrics.DIMENSION: dc}
                 yield f"Replica{dc}{name}", Measured(measure(metric, statistic, **of_dc), limit)

@@ -33,8 +33,9 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def resources(assembly: Path) -> list[dict[str, Any]]:
     """What the stack declares."""
-    template = json.loads((assembly / f"{NAME}.template.json").read_text())
-    return [*template["Resources"].values()]
+    templates = [json.loads(each.read_text()) for each in assembly.glob("*.template.json")]
+    assert len(templates) == 2
+    return [each for template in templates for each in template["Resources"].values()]
 
 
 def find(resources: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
