@@ -16,29 +16,26 @@ from uuid import uuid4
 
 import polars as pl
 
-from fillrate_assets.aws import dynamodb_streams, secrets
+from fillrate_assets.aws import secrets
 from fillrate_assets.cli.fulfillment_systems import STOPPING_SECONDS
 from fillrate_assets.cli.reservation_expiry import ReservationExpiry
 from fillrate_assets.core.errors import FillrateError, PermanentFailure
 from fillrate_assets.definitions import make_snapshot_feed
 from fillrate_assets.fulfillment.accepted_events import AcceptedEvents
 from fillrate_assets.fulfillment.event_intake import EventIntake
-from fillrate_assets.inventory.change_stream import StockStream
 from fillrate_assets.inventory.fan_out import REFUSED_QUEUE, FanOut, ReplicaWorker, build_queues
 from fillrate_assets.inventory.reconcile import Reconciler
 from fillrate_assets.inventory.reconciliation_store import ReconciliationStore
 from fillrate_assets.inventory.replica_registry import ReplicaRegistry
 from fillrate_assets.inventory.rules.replication import Cause, StockCount, take_stock
-from fillrate_assets.inventory.sources.replica_factory import get_utc_now, open_stock
+from fillrate_assets.inventory.sources.replica_factory import get_utc_now, open_stock, open_stream
 from fillrate_assets.inventory.sources.replicas import Replica
 from fillrate_assets.inventory.stock_items import read_change
 from fillrate_assets.inventory.stock_ledger import StockCounts
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.inventory.sync_metrics import SyncMetrics
-from fillrate_assets.messaging.dynamo_stream import DynamoStream
 from fillrate_assets.messaging.stream_consumer import StreamConsumer, consume
 from fillrate_assets.messaging.stream_progress import ProgressStore
-from fillrate_assets.messaging.streams import Stream
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 
@@ -140,7 +137,7 @@ class Sync:
         """Enqueue what changes for every DC, and do what is due now and then, until the block ends."""
         fan_out = self._make_fan_out()
         consumer = StreamConsumer(
-            self._open_stream(),
+            open_stream(self.settings, self.database),
             ProgressStore(self.database, f"{self.name}:{uuid4()}"),
             fan_out.process,
             fan_out.give_up,
@@ -176,10 +173,6 @@ class Sync:
         if self.settings.fulfillment_aws.stock_table:
             return FanOut(self.queue, [*self.replicas], added, read=read_change)
         return FanOut(self.queue, [*self.replicas], added)
-
-    def _open_stream(self) -> Stream:
-        table = self.settings.fulfillment_aws.stock_table
-        return DynamoStream(dynamodb_streams.find_stream(table)) if table else StockStream(self.database)
 
     def _make_expiry(self, hours: int) -> ReservationExpiry:
         intake = EventIntake(self.queue, AcceptedEvents(self.database))

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 from fillrate_assets.messaging.stream_batches import Batch, Record
+from fillrate_assets.messaging.streams import Stream
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import to_stored
 from fillrate_assets.storage.tables import declare_table
@@ -112,6 +113,27 @@ class ProgressStore:
         mine = _is_shard(stream, shard) & (PROGRESS.c.owner == self.owner)
         with self.database.begin(_SYSTEM) as connection:
             connection.execute(PROGRESS.delete().where(mine))
+
+
+def find_unread(database: Database, stream: Stream, most: int = 1_000) -> list[datetime]:
+    """Find when records were written that no process is done with, so many of a shard.
+
+    Returns:
+        Nothing where no process reads the stream, as where functions of Lambda do.
+
+    Raises:
+        SourceUnavailable: the stream or the database did not answer.
+
+    """
+    with database.connect(_SYSTEM) as connection:
+        rows = connection.execute(sa.select(PROGRESS).where(PROGRESS.c.stream == stream.name)).all()
+    known = {row.shard: _load(row) for row in rows}
+    found: list[datetime] = []
+    for shard in stream.list_shards() if known else ():
+        progress = known.get(shard.name, Progress())
+        if not progress.is_done:
+            found += [record.written_at for record in stream.read(shard, progress.checkpoint, most).records]
+    return found
 
 
 def _is_shard(stream: str, shard: str) -> sa.ColumnElement[bool]:

@@ -37,7 +37,7 @@ from fillrate_assets.messaging.jobs import Done, Job
 from fillrate_assets.messaging.lambda_batches import BatchMetrics
 from fillrate_assets.messaging.sqs_queues import SqsQueues
 from fillrate_assets.messaging.stream_consumer import StreamConsumer
-from fillrate_assets.messaging.stream_progress import ProgressStore
+from fillrate_assets.messaging.stream_progress import ProgressStore, find_unread
 from fillrate_assets.messaging.streams import Failures, StreamRecord
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories.stock_changes import NOON, make_change
@@ -194,6 +194,18 @@ def test_whatever_changes_reaches_every_dc_and_a_comparison_finds_nothing(
         "E": (1, 0, 1, False),
     }
     assert network.stock.list_dcs() == ["DC01"]
+
+
+def test_what_is_not_read_of_the_stream_is_found_where_a_worker_reads_it(network: Network) -> None:
+    stream = DynamoStream(dynamodb_streams.find_stream(network.stock.table.name))
+    network.count("A", 20)
+    assert find_unread(network.database, stream) == []
+    network.sync_by_worker()
+    assert find_unread(network.database, stream) == []
+    network.count("B", 20)
+    # The count and its entry in the ledger.
+    assert len(find_unread(network.database, stream)) == 2
+    assert len(find_unread(network.database, stream, most=1)) == 1
 
 
 def test_nothing_of_a_deleted_item_can_be_reserved_until_it_is_counted_again(network: Network) -> None:

@@ -12,8 +12,9 @@ from fillrate_assets.inventory.reconcile import Reconciled, Reconciler
 from fillrate_assets.inventory.reconciliation_store import ReconciliationStore
 from fillrate_assets.inventory.rules.sync_alarms import SyncStatus
 from fillrate_assets.inventory.snapshot_store import SnapshotFeed
-from fillrate_assets.inventory.sources.replica_factory import make_replicas, open_stock
+from fillrate_assets.inventory.sources.replica_factory import make_replicas, open_stock, open_stream
 from fillrate_assets.inventory.sync_metrics import read_status
+from fillrate_assets.messaging.stream_progress import find_unread
 from fillrate_assets.orchestration.resources import DatabaseResource, SystemResource
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
@@ -54,7 +55,11 @@ class StockNetwork:
             dead = sum(is_sync_queue(each.job.queue) for each in queue.list_dead_letters(_LISTED))
             oldest = {find_replica(name): since for name, since in queue.find_oldest().items()}
         waiting = {replica: since for replica, since in oldest.items() if replica is not None}
-        return replace(read_status(self.database, dead, now=now, window=window), waiting_since=waiting)
+        status = replace(read_status(self.database, dead, now=now, window=window), waiting_since=waiting)
+        if not chosen.fulfillment_aws.stock_table:
+            return status
+        unread = find_unread(self.database, open_stream(chosen, self.database))
+        return replace(status, unread=len(unread), unread_since=min(unread, default=None))
 
     def reconcile(self, now: datetime) -> Reconciled:
         """Compare every copy with the stock, and repair what differs."""

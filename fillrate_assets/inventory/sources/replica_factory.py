@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from fillrate_assets.aws import secrets
+from fillrate_assets.aws import dynamodb_streams, secrets
 from fillrate_assets.aws.dynamodb import DynamoTable
 from fillrate_assets.core.database_url import locate_file
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.inventory.change_stream import StockStream
 from fillrate_assets.inventory.dynamo_stock import DynamoStock
 from fillrate_assets.inventory.replica_registry import ReplicaRegistry
 from fillrate_assets.inventory.replica_store import ReplicaStore
 from fillrate_assets.inventory.sources.local_replica import LocalReplica
 from fillrate_assets.inventory.sources.replicas import HttpReplica, Replica
 from fillrate_assets.inventory.stock_store import StockStore
+from fillrate_assets.messaging.dynamo_stream import DynamoStream
+from fillrate_assets.messaging.streams import Stream
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 
@@ -42,6 +45,12 @@ def open_stock(settings: Settings, database: Database) -> DynamoStock | StockSto
     """Open the stock: a table of DynamoDB where the settings name one, the record store otherwise."""
     table = settings.fulfillment_aws.stock_table
     return DynamoStock(DynamoTable(table)) if table else StockStore(database)
+
+
+def open_stream(settings: Settings, database: Database) -> Stream:
+    """Open the stream of the stock's changes."""
+    table = settings.fulfillment_aws.stock_table
+    return DynamoStream(dynamodb_streams.find_stream(table)) if table else StockStream(database)
 
 
 def make_replicas(settings: Settings, database: Database) -> dict[str, Replica]:
