@@ -120,12 +120,12 @@ def settle(item: str, dc: str, by: str) -> None:
     from fillrate_assets import settings
     from fillrate_assets.cli import fulfillment_systems
     from fillrate_assets.inventory.rules.replication import Cause
-    from fillrate_assets.inventory.sources.replica_factory import get_utc_now
-    from fillrate_assets.inventory.stock_store import StockStore
+    from fillrate_assets.inventory.sources.replica_factory import get_utc_now, open_stock
 
-    now = get_utc_now()
+    chosen, now = settings.load(), get_utc_now()
     cause = Cause(by, f"settled:{now.isoformat(timespec='milliseconds')}")
-    settled = StockStore(fulfillment_systems.open_database(settings.load())).settle(dc, item, cause, now=now)
+    stock = open_stock(chosen, fulfillment_systems.open_database(chosen))
+    settled = stock.settle(dc, item, cause, now=now)
     if settled is None:
         print_lines([f"nothing is to be settled of {item} in {dc}"])
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -107,17 +107,38 @@ class DynamoStock:
         """
         latest = self.read_count(dc, item)
         changed = decide(latest)
-        if changed is None:
+        if changed is not None:
+            self._replace(latest, changed, changed.on_hand - (latest.on_hand if latest else NONE))
+        return changed
+
+    @retry_conflicts
+    def settle(self, dc: str, item: str, cause: Cause, *, now: datetime) -> StockCount | None:
+        """Make ledger and reservations explain a count, as in the record store: it scans the table.
+
+        Raises:
+            SourceUnavailable: DynamoDB did not answer, or other writers were quicker eight times.
+
+        """
+        latest = self.read_count(dc, item)
+        if latest is None:
             return None
+        sums = self.read_sums().filter(dc=dc, item=item).select("moved_cases", "promised_cases").rows()
+        moved, promised = sums[0] if sums else (NONE, NONE)
+        if (moved, promised) == (latest.on_hand, latest.reserved):
+            return None
+        settled = replace(latest, reserved=promised, seq=latest.seq + 1, occurred_at=now, **vars(cause))
+        self._replace(latest, settled, latest.on_hand - moved)
+        return settled
+
+    def _replace(self, latest: StockCount | None, changed: StockCount, moved: Decimal) -> None:
+        """Replace a count, unless it was changed meanwhile, with an entry of the ledger."""
         values = dump_count(changed)
         unchanged = _NEW if latest is None else "seq = :read"
         read: Item = {} if latest is None else {":read": latest.seq}
         change = "SET " + ", ".join(f"{name} = :{name}" for name in values)
         bound = {**{f":{name}": value for name, value in values.items()}, **read}
-        actions = [self.table.make_update(name_item(dc, item), LEVEL, change, unchanged, bound)]
-        moved = changed.on_hand - (latest.on_hand if latest else NONE)
-        self._write(f"{item} in {dc}", [*actions, *self._build_movement(changed, moved)])
-        return changed
+        update = self.table.make_update(name_item(*changed.key), LEVEL, change, unchanged, bound)
+        self._write(f"{changed.item} in {changed.dc}", [update, *self._build_movement(changed, moved)])
 
     def read_reservation(self, order_id: str) -> Reservation:
         """Read the reservation of an order."""

@@ -196,6 +196,21 @@ def test_whatever_changes_reaches_every_dc_and_a_comparison_finds_nothing(
     assert network.stock.list_dcs() == ["DC01"]
 
 
+def test_a_count_that_its_ledger_does_not_explain_is_left_to_people_who_settle_it(network: Network) -> None:
+    StockLedger(network.stock, lambda: EARLIER).receive("DC01", {"A": Decimal(10)})
+    by_hand = "SET on_hand = :cases, reserved = :cases, seq = :seq"
+    network.stock.table.update(name_item("DC01", "A"), "LEVEL", by_hand, "", {":cases": 90_000, ":seq": 2})
+    network.sync_by_worker()
+    found = [network.reconcile(EARLIER + timedelta(hours=each)).findings["finding"].to_list() for each in (1, 2)]
+    assert found == [["LEDGER_MISMATCH", "RESERVATION_LEAK"]] * 2
+    settled = network.stock.settle("DC01", "A", Cause("ada", "s1"), now=EARLIER)
+    assert settled is not None
+    assert (settled.values, settled.seq) == ((Decimal(9), Decimal(0), False), 3)
+    assert network.stock.settle("DC01", "A", Cause("ada", "s2"), now=EARLIER) is None
+    network.sync_by_worker()
+    assert network.reconcile(EARLIER + timedelta(hours=3)).findings.is_empty()
+
+
 def test_what_is_not_read_of_the_stream_is_found_where_a_worker_reads_it(network: Network) -> None:
     stream = DynamoStream(dynamodb_streams.find_stream(network.stock.table.name))
     network.count("A", 20)
