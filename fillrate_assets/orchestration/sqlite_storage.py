@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import RLock
@@ -28,7 +27,7 @@ from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from dagster._utils import ensure_file, touch_file
-from sqlalchemy import Connection, Engine, NullPool, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 
 from fillrate_assets.core.database_url import locate_file, quote_path
 from fillrate_assets.storage import file_lock
@@ -40,6 +39,9 @@ if TYPE_CHECKING:
 
 REPOSITORY_TAG: Final = ".dagster/repository"
 """Has a run's repository and its code location; without it, the UI lists the run under no job."""
+
+_MOST_OPEN: Final = 4
+"""Databases that a process holds open: the index, of which every event is one, and those of its last runs."""
 
 _SLOT_SECONDS: Final = 1
 """Between two looks for a free slot of a pool."""
@@ -84,7 +86,7 @@ class SchemaOnceEventLogStorage(SqlEventLogStorage):
 
 
 class BatchingSqliteEventLogStorage(SchemaOnceEventLogStorage, SqliteEventLogStorage):
-    """One transaction per database for a whole batch of events.
+    """One transaction per database for a whole batch of events, and connections that stay open.
 
     Dagster hands over the events of many partitions in batches when DAGSTER_EVENT_BATCH_SIZE is set, but its own
     SQLite storage then still opens, commits and closes two databases for each. A server's storage needs none of this.
@@ -93,6 +95,7 @@ class BatchingSqliteEventLogStorage(SchemaOnceEventLogStorage, SqliteEventLogSto
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         """Open the databases under a directory."""
         self._batch: tuple[ExitStack, dict[str, Connection]] | None = None
+        self._engines: dict[str, Engine] = {}
         super().__init__(base_dir, inst_data)
         # A batch holds the run's database and the index at the same time.
         self._db_lock = RLock()  # type: ignore[assignment]  # a lock that its holder may take again
@@ -151,13 +154,34 @@ class BatchingSqliteEventLogStorage(SchemaOnceEventLogStorage, SqliteEventLogSto
         if shard not in self._initialized_dbs:
             opened: AbstractContextManager[Connection] = super()._connect(shard)
             return opened
-        return _get_engine(self.conn_string_for_shard(shard)).begin()
+        return self._get_engine(shard).begin()
 
+    def _get_engine(self, shard: str) -> Engine:
+        """Return the engine of a database, one of the last few that were used; each holds a connection open."""
+        engine = self._engines.pop(shard, None)
+        if engine is None:
+            url = self.conn_string_for_shard(shard)
+            engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
+        self._engines[shard] = engine
+        if len(self._engines) > _MOST_OPEN:
+            self._engines.pop(next(iter(self._engines))).dispose()
+        return engine
 
-@lru_cache(maxsize=16)
-def _get_engine(url: str) -> Engine:
-    """Return one engine; Dagster makes one per connection, which compiles each statement anew. It pools nothing."""
-    return create_engine(url, poolclass=NullPool, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS})
+    def wipe(self) -> None:
+        """Delete everything, of which nothing is open then."""
+        with self._db_lock:
+            self._close()
+            super().wipe()
+
+    def dispose(self) -> None:
+        """Close what is open."""
+        with self._db_lock:
+            self._close()
+        super().dispose()
+
+    def _close(self) -> None:
+        while self._engines:
+            self._engines.popitem()[1].dispose()
 
 
 class BatchingSqliteStorage(DagsterSqliteStorage):

@@ -168,13 +168,20 @@ def test_a_policy_value_that_is_none_is_named(run: Callable[..., Printed], chang
     assert problem in err
 
 
+@pytest.mark.usefixtures("run")
+def test_pages_that_cannot_be_served_are_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.execute(["serve"]) == 2
+    problem = capsys.readouterr().err
+    assert "the feedback service needs FILLRATE_WEB__FEEDBACK_URL" in problem
+    assert problem.count("\n") == 1
+
+
 @pytest.mark.usefixtures("chicago")
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
         (["explain", "W0001_PACK_TOTAL", "yesterday"], "'yesterday' is not a time; write YYYY-MM-DDTHH:MM, UTC"),
         (["demo", "--warehouses", "0"], "0 is not in the range"),
-        (["serve"], "the feedback service needs FILLRATE_WEB__FEEDBACK_URL"),
         (["links", "W0001"], "the feedback service needs FILLRATE_WEB__FEEDBACK_URL"),
         (["board", "--at", "2026-01-01T00:00"], "no tick is stored until 2026-01-01T00:00 UTC"),
         (["policies", "promote", "v9"], "v9 is no challenger; there are none"),
