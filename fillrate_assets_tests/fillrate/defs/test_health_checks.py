@@ -80,7 +80,7 @@ def platform(tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.M
     home.settings.settings_file.write_text(f'first_ship_date = {first}\n[health]\ncompleteness_deadline = "00:00"\n')
     home = Home(home.directory)
     dc = {"dc": "DC01", "name": None, "time_zone": "UTC", "active": True}
-    home.systems.record_store.add_dcs(pl.DataFrame([dc], schema=schema.DCS.polars))
+    home.systems.create().record_store.add_dcs(pl.DataFrame([dc], schema=schema.DCS.polars))
     return Platform(home, instance)
 
 
