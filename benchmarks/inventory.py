@@ -64,7 +64,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--pace", type=float, default=20, help="changes a second (default: 20)")
-    parser.add_argument("--seconds", type=int, default=20, help="for how long (default: 20)")
+    parser.add_argument("--seconds", type=int, default=60, help="for how long (default: 60)")
     parser.add_argument("--most", type=int, default=1_500, help="changes as fast as it goes (default: 1500)")
     parser.add_argument("--burst", type=int, default=3_000, help="changes that wait for DCs (default: 3000)")
     parser.add_argument("--url", help="an empty database; default: SQLite in a directory of its own")
