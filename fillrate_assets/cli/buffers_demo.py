@@ -220,7 +220,7 @@ def make_tick_store(floors: Floors) -> LakeTickStore:
 
 def _format_line(moment: TickResult, shown: list[TickResult]) -> str:
     states = {state: count for state, count in status_board.count_states(moment.recommendations).items() if count}
-    counted = ", ".join(f"{count} {state.lower().replace('_', ' ')}" for state, count in states.items())
+    counted = ", ".join(f"{count} {status_board.name_state(state)}" for state, count in states.items())
     return f"{moment.snapshot_ts:%H:%M} UTC: {counted}; messages so far: {sum(each.sent for each in shown)}"
 
 
@@ -236,7 +236,7 @@ def _build_board(moment: TickResult, shown: list[TickResult], now: str) -> Group
         strips.add_row(str(warehouse), str(pool), strip)
     legend = Text()
     for state, style in _COLOURS.items():
-        legend.append(f" {state.lower().replace('_', ' ')} ", style=style)
+        legend.append(f" {status_board.name_state(state)} ", style=style)
         legend.append(" ")
     actions = [
         [

@@ -43,7 +43,7 @@ def render_board(settings: Settings, at: datetime | None, now: datetime) -> list
     zones = {load_time_zone(name) for name in masters.warehouses["time_zone"].unique()}
     there = f", {tick.astimezone(zones.pop()):%H:%M} there" if len(zones) == 1 else ""
     counts = {state: count for state, count in status_board.count_states(said).items() if count}
-    counted = ", ".join(f"{count} {name_state(state)}" for state, count in counts.items())
+    counted = ", ".join(f"{count} {status_board.name_state(state)}" for state, count in counts.items())
     rows = [
         [
             row["state"],
@@ -73,8 +73,3 @@ def find_tick(tick_store: LakeTickStore, at: datetime | None, now: datetime) -> 
         "no tick is stored" + (f" until {at:%Y-%m-%dT%H:%M} UTC" if at else "") + ": see `fillrate buffers tick --help`"
     )
     raise PermanentFailure(msg)
-
-
-def name_state(state: str) -> str:
-    """Name a state as people read it."""
-    return state.lower().replace("_", " ")

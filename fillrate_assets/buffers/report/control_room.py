@@ -88,7 +88,6 @@ class UnitState:
     pool: str
     state: str
     fill: float | None
-    quality: str
     missing_feeds: str | None
     words: Described
     since: datetime | None
@@ -108,6 +107,9 @@ class Board:
 
     site: Site
     tick: datetime
+    counts: Mapping[str, int]
+    """Units in each state, all states named, worst first."""
+
     units: Sequence[UnitState]
     feeds: Sequence[Described]
     """Feeds that bring nothing that can be used."""
@@ -155,11 +157,9 @@ class ControlRoom:
         ticks = LakeTickStore(self.lake, tuple(sorted(set(warehouses["dc"]))))
         tick = find_tick(ticks, None, now)
         said = ticks.read(schema.RECOMMENDATIONS, tick, tick).collect()
+        parts = said.partition_by("warehouse", as_dict=True)
         states = [
-            SiteState(
-                Site.of_row(row),
-                _sort_counts(status_board.count_states(said.filter(warehouse=row["warehouse"]))),
-            )
+            SiteState(Site.of_row(row), status_board.count_states(parts.get((row["warehouse"],), said.clear())))
             for row in warehouses.sort("warehouse").iter_rows(named=True)
         ]
         return tick, sorted(states, key=lambda each: [-count for count in each.counts.values()])
@@ -175,11 +175,11 @@ class ControlRoom:
         ticks = LakeTickStore(self.lake, (site.dc,))
         tick = find_tick(ticks, at, now)
         until = now if at is None else tick
-        data = ticks.read(schema.RECOMMENDATIONS, tick, tick).filter(
-            pl.col("warehouse") == site.warehouse, pl.col("direction") == "DATA", pl.col("action").is_not_null()
-        )
-        feeds = [describe_recommendation(row, site.zone, {}) for row in data.collect().iter_rows(named=True)]
-        return Board(site, tick, list(self._read_units(site, ticks, tick, until)), feeds)
+        said = ticks.read(schema.RECOMMENDATIONS, tick, tick).filter(pl.col("warehouse") == site.warehouse).collect()
+        data = said.filter(pl.col("direction") == "DATA", pl.col("action").is_not_null())
+        feeds = [describe_recommendation(row, site.zone, {}) for row in data.iter_rows(named=True)]
+        units = list(self._read_units(site, ticks, said, tick, until))
+        return Board(site, tick, status_board.count_states(said), units, feeds)
 
     def read_course(self, site: Site, unit_id: str, now: datetime, at: datetime | None = None) -> Course | None:
         """Read the last hours of a unit until a tick; None where the tick has no such unit.
@@ -193,13 +193,13 @@ class ControlRoom:
         tick = find_tick(ticks, at, now)
         unit = pl.col("unit_id") == unit_id
         until = now if at is None else tick
-        (found, *_) = [*self._read_units(site, ticks, tick, until, unit), None]
+        said, units = (
+            ticks.read(frame, tick - COURSE, tick).filter(unit).collect()
+            for frame in (schema.RECOMMENDATIONS, schema.UNIT_TIMESERIES)
+        )
+        (found, *_) = [*self._read_units(site, ticks, said.filter(snapshot_ts=tick), tick, until), None]
         if found is None:
             return None
-        units, said = (
-            ticks.read(frame, tick - COURSE, tick).filter(unit).collect()
-            for frame in (schema.UNIT_TIMESERIES, schema.RECOMMENDATIONS)
-        )
         states = status_board.compute_course(said).drop("unit_id")
         alerts = ticks.read(schema.ALERTS, tick - PAST, tick).filter(unit).collect()
         return Course(
@@ -215,24 +215,19 @@ class ControlRoom:
         )
 
     def _read_units(
-        self, site: Site, ticks: LakeTickStore, tick: datetime, until: datetime, wanted: pl.Expr | None = None
+        self, site: Site, ticks: LakeTickStore, said: pl.DataFrame, tick: datetime, until: datetime
     ) -> Iterator[UnitState]:
-        """Read the units of a floor, worst first, with what was answered until a moment; of some only."""
-        of_site = pl.col("warehouse") == site.warehouse
-        chosen = of_site if wanted is None else of_site & wanted
-        said, units, alerts = (
-            ticks.read(frame, tick, tick).filter(chosen).collect()
-            for frame in (schema.RECOMMENDATIONS, schema.UNIT_TIMESERIES, schema.ALERTS)
-        )
-        past = ticks.read(schema.UNIT_TIMESERIES, tick - TREND, tick).filter(chosen)
-        trends = past.select("unit_id", "snapshot_ts", "fill").collect().partition_by("unit_id", as_dict=True)
+        """Read the units that some `RECOMMENDATIONS` of a tick are of, worst first, as of a moment."""
+        chosen = pl.col("unit_id").is_in(said["unit_id"].unique().implode())
+        alerts = ticks.read(schema.ALERTS, tick, tick).filter(chosen).collect()
+        past = ticks.read(schema.UNIT_TIMESERIES, tick - TREND, tick).filter(chosen).collect()
+        trends = past.select("unit_id", "snapshot_ts", "fill").partition_by("unit_id", as_dict=True)
         labels = self.buffers.read_master_data(site.warehouse).labels
         still_open = alerts.filter("is_open")
         history = self.notices.read_history(still_open)
-        answers = self.buffers.read_feedback(tick - PAST).filter(of_site)
-        worst = said.sort(pl.col("verdict").cast(schema.WORST_FIRST), "minutes_left", nulls_last=True)
-        rows = {row["unit_id"]: row for row in worst.reverse().iter_rows(named=True)}
-        listed = status_board.list_units(said, units, labels)
+        answers = self.buffers.read_feedback(tick - PAST).filter(chosen)
+        rows = {row["unit_id"]: row for row in status_board.select_worst(said).iter_rows(named=True)}
+        listed = status_board.list_units(said, past.filter(snapshot_ts=tick), labels)
         moments = pl.datetime_range(tick - TREND, tick, TICK, eager=True, time_unit="us")
         for unit in listed.iter_rows(named=True):
             unit_id, row = unit["unit_id"], rows[unit["unit_id"]]
@@ -244,7 +239,6 @@ class ControlRoom:
                 row["pool"],
                 unit["state"],
                 unit["fill"],
-                unit["quality"] or "UNKNOWN",
                 unit["missing_feeds"],
                 describe_recommendation(row, site.zone, labels),
                 opened if isinstance(opened, datetime) else None,
@@ -252,10 +246,6 @@ class ControlRoom:
                 _list_answers(answers.filter(unit_id=unit_id), until) if opened else [],
                 [by_tick.get(moment) for moment in moments],
             )
-
-
-def _sort_counts(counts: Mapping[str, int]) -> dict[str, int]:
-    return {state: counts[state] for state in schema.WORST_FIRST.categories}
 
 
 def _list_limits(policy: Policy, unit_type: str) -> dict[str, float]:

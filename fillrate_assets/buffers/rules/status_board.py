@@ -21,7 +21,13 @@ SHADES: Final = {
 }
 """One character a unit, of those that every font has."""
 
-LEGEND: Final = "   ".join(f"{shade} {state.lower().replace('_', ' ')}" for state, shade in SHADES.items())
+
+def name_state(state: str) -> str:
+    """Name a state as people read it."""
+    return state.lower().replace("_", " ")
+
+
+LEGEND: Final = "   ".join(f"{shade} {name_state(state)}" for state, shade in SHADES.items())
 MOST_WAREHOUSES: Final = 20
 MOST_ACTIONS: Final = 50
 
@@ -73,12 +79,7 @@ def list_units(recommendations: pl.DataFrame, units: pl.DataFrame, labels: Mappi
         empty: not known).
 
     """
-    worst = (
-        recommendations.with_columns(pl.col("verdict").cast(WORST_FIRST).alias("rank"), _format_quantity())
-        .sort("rank", "minutes_left", nulls_last=True)
-        .unique("unit_id", keep="first", maintain_order=True)
-        .select("unit_id", "minutes_left", "action", "how_many")
-    )
+    worst = select_worst(recommendations).select("unit_id", "minutes_left", "action", _format_quantity())
     return (
         compute_states(recommendations)
         .join(units.select("unit_id", "fill", "quality", "missing_feeds"), on="unit_id", how="left")
@@ -89,6 +90,13 @@ def list_units(recommendations: pl.DataFrame, units: pl.DataFrame, labels: Mappi
             *("state", "unit_id", "unit_label", "fill", "quality", "missing_feeds"),
             *("minutes_left", "action", "how_many"),
         )
+    )
+
+
+def select_worst(recommendations: pl.DataFrame) -> pl.DataFrame:
+    """Select the row of each unit, or feed, that says what is to be done: the worst, then the one with least time."""
+    return recommendations.sort(pl.col("verdict").cast(WORST_FIRST), "minutes_left", nulls_last=True).unique(
+        "unit_id", keep="first", maintain_order=True
     )
 
 
