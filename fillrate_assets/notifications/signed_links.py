@@ -66,6 +66,13 @@ class Link:
     """Who answers; "" for anyone, who then types a name."""
 
 
+def make_serializer(secrets: Sequence[str], salt: str) -> URLSafeSerializer:
+    """Make what signs tokens of one kind with the first of some secrets, and reads those of all."""
+    # itsdangerous signs with the last of its keys.
+    kwargs = {"key_derivation": "hmac", "digest_method": sha256}
+    return URLSafeSerializer(list(secrets)[::-1], salt=salt, signer_kwargs=kwargs)
+
+
 class LinkSigner:
     """Signer and reader of links; both sides need the same secrets and base URL."""
 
@@ -86,9 +93,7 @@ class LinkSigner:
             raise PermanentFailure(msg)
         self.base_url = base_url.rstrip("/")
         self.secrets = tuple(secrets)
-        # itsdangerous signs with the last of its keys.
-        kwargs = {"key_derivation": "hmac", "digest_method": sha256}
-        self._serializer = URLSafeSerializer(self.secrets[::-1], salt=_SALT, signer_kwargs=kwargs)
+        self._serializer = make_serializer(self.secrets, _SALT)
 
     def make_alert_url(self, rec_id: str, *, now: datetime, responder: str = "") -> str:
         """Make the URL to answer an alert."""

@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from fillrate_assets.core.errors import FillrateError, SourceUnavailable
+from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.notifications.signed_links import LIFETIME, ExpiredLinkError, ForgedLinkError, Link, LinkSigner
 from fillrate_assets.web import csrf
 from fillrate_assets.web.feedback.forms import ID, MAX_NAME, MAX_NOTE, MAX_QUANTITY, Form, FormError, parse_form
@@ -37,7 +37,7 @@ from fillrate_assets.web.feedback.pages import (
     Visit,
 )
 from fillrate_assets.web.feedback.stores import Alerts, Answers, Recorder
-from fillrate_assets.web.limits import HEALTH, RETRY_AFTER, AllowedHosts, RequestLimit, strip_port
+from fillrate_assets.web.limits import HEALTH, RETRY_AFTER, AllowedHosts, RequestLimit, log_failure, strip_port
 from fillrate_assets.web.rendering import make_templates
 from fillrate_assets.web.security_headers import SecurityHeaders
 
@@ -227,7 +227,7 @@ def _map_status(error: Exception) -> tuple[int, Mapping[str, str]]:
         return 400, {}
     if isinstance(error, FillrateError):
         # Also where retries are of no use until someone has put the database right: the visitor cannot know.
-        _LOG.log(logging.WARNING if isinstance(error, SourceUnavailable) else logging.ERROR, "%s", error)
+        log_failure(_LOG, error)
         return 503, RETRY_AFTER
     _LOG.error("%s", error)
     return 500, {}

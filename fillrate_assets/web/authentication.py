@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from ipaddress import ip_address, ip_network
 from typing import Final, Protocol
 
-from itsdangerous import BadData, URLSafeSerializer
+from itsdangerous import BadData
 from starlette.authentication import AuthCredentials, AuthenticationBackend
 from starlette.requests import HTTPConnection
 
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.notifications.signed_links import make_serializer
 from fillrate_assets.web.access import Grant, Person
 
 LIFETIME: Final = timedelta(days=1)
@@ -39,10 +39,7 @@ class SessionSigner:
 
     def __init__(self, secrets: Sequence[str], clock: Callable[[], datetime]) -> None:
         """Sign with the first of some secrets; accept all."""
-        # itsdangerous signs with the last of its keys.
-        kwargs = {"key_derivation": "hmac", "digest_method": sha256}
-        self._serializer = URLSafeSerializer(list(secrets)[::-1], salt=_SALT, signer_kwargs=kwargs)
-        self._clock = clock
+        self._serializer, self._clock = make_serializer(secrets, _SALT), clock
 
     def sign(self, person: Person) -> str:
         """Sign a session that begins now."""

@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from fillrate_assets.core.errors import FillrateError, SourceUnavailable
-from fillrate_assets.web.limits import HEALTH, AllowedHosts, RequestLimit
+from fillrate_assets.core.errors import FillrateError
+from fillrate_assets.web.limits import HEALTH, AllowedHosts, RequestLimit, log_failure
 from fillrate_assets.web.security_headers import SecurityHeaders
 
 _LOG: Final = logging.getLogger("fillrate.web")
@@ -75,7 +75,7 @@ def _show_problem(_request: Request, error: Exception) -> Response:
     if isinstance(error, ClientDisconnect):
         return respond(400, make_problem(400, "the body is not whole"))
     if isinstance(error, FillrateError):
-        _LOG.log(logging.WARNING if isinstance(error, SourceUnavailable) else logging.ERROR, "%s", error)
+        log_failure(_LOG, error)
         problem = make_problem(503, "not stored: a database does not answer")
         return respond(503, problem, {"Retry-After": str(RETRY_SECONDS)})
     _LOG.error("%s", error)

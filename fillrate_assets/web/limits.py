@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from typing import Final
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fillrate_assets.core.errors import FillrateError, SourceUnavailable
 
 HEALTH: Final = "/health"
 MAX_REQUESTS: Final = 100
@@ -14,6 +17,11 @@ MAX_REQUESTS: Final = 100
 
 RETRY_AFTER: Final = {"Retry-After": "60"}
 ANY_HOST: Final = "*"
+
+
+def log_failure(log: logging.Logger, error: FillrateError) -> None:
+    """Log what the visitor is not shown: a store that does not answer, or what someone has to put right."""
+    log.log(logging.WARNING if isinstance(error, SourceUnavailable) else logging.ERROR, "%s", error)
 
 
 class AllowedHosts:

@@ -93,15 +93,16 @@ def serve(settings: Settings, host: str, port: int, show: Callable[[str], None])
     """
     links, stored = require_signer(settings), Database.from_settings(settings)
     database = replace(stored, url=sql.limit_sqlite_wait(stored.url, LOCKED_SECONDS))
-    policies = PolicyStore(database)
+    policies, alerts, answers = PolicyStore(database), NoticeStore(database), BufferStore(database)
     sessions = SessionSigner(links.secrets, lambda: datetime.now(UTC))
-    lake = Lake(settings.storage.lake_root)
-    room = ControlRoom(BufferStore(database), NoticeStore(database), lake, lambda: policies.read_active().champion)
+    room = ControlRoom(
+        answers, alerts, Lake(settings.storage.lake_root), policy=lambda: policies.read_active().champion
+    )
     pages = build_app(
-        alerts=NoticeStore(database),
-        answers=BufferStore(database),
+        alerts=alerts,
+        answers=answers,
         links=links,
-        policy_version=lambda: policies.read_active().champion.version,
+        policy_version=lambda: room.policy().version,
         allowed_hosts=settings.web.allowed_hosts,
         routes=build_routes(room, sessions, [*_list_proxies(settings), sessions], base_url=links.base_url),
     )

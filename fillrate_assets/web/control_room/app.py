@@ -16,19 +16,17 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.report.board import name_state
 from fillrate_assets.buffers.report.control_room import COURSE, ControlRoom, Course, Site
 from fillrate_assets.buffers.rules.policy import Policy
-from fillrate_assets.buffers.rules.status_board import SHADES
+from fillrate_assets.buffers.rules.status_board import SHADES, name_state
 from fillrate_assets.buffers.rules.verdicts import DATA_POOL
 from fillrate_assets.core.decimals import format_percent
-from fillrate_assets.core.errors import FillrateError, SourceUnavailable
+from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.web.access import Person
 from fillrate_assets.web.authentication import COOKIE, LIFETIME, Authentication, Authenticator, SessionSigner
 from fillrate_assets.web.control_room.charts import AxisTick, Frame, draw_sparkline
 from fillrate_assets.web.feedback.pages import ANSWERS
-from fillrate_assets.web.limits import RETRY_AFTER
+from fillrate_assets.web.limits import RETRY_AFTER, log_failure
 from fillrate_assets.web.rendering import make_templates
 
 _LOG: Final = logging.getLogger("fillrate.control_room")
@@ -113,16 +111,10 @@ class _Pages:
         board = self._room.read_board(site, now, at)
         order = [*Policy().pool_order, *sorted({unit.pool for unit in board.units} - {*Policy().pool_order})]
         pools = {pool: [unit for unit in board.units if unit.pool == pool] for pool in order}
-        counts = {
-            state: count
-            for state in schema.WORST_FIRST.categories
-            if (count := sum(unit.state == state for unit in board.units))
-        }
         values = {
             "board": board,
             "site": site,
             "pools": {pool: units for pool, units in pools.items() if units},
-            "counts": counts,
             "old": at is None and now - board.tick > OLD,
             "live": at is None,
         }
@@ -139,8 +131,8 @@ class _Pages:
         status, headers = 503, RETRY_AFTER
         if isinstance(error, HTTPException):
             status, headers = error.status_code, dict(error.headers or {})
-        elif not isinstance(error, SourceUnavailable):
-            _LOG.error("%s", error)
+        elif isinstance(error, FillrateError):
+            log_failure(_LOG, error)
         title, text = _PROBLEMS.get(status, _PROBLEMS[503])
         response = self._render("problem.html", {"title": title, "text": text}, status)
         response.headers.update(headers)
