@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from fillrate_assets.aws import client
@@ -145,6 +146,11 @@ def dump(item: Item) -> dict[str, Any]:
 def load(item: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     """Return the plain values of an item."""
     return {name: int(value["N"]) if "N" in value else value["S"] for name, value in item.items()}
+
+
+def dump_time(moment: datetime) -> str:
+    """Return a moment as an attribute: text that sorts as time does."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _name_attributes(expressions: Mapping[str, str]) -> dict[str, Any]:

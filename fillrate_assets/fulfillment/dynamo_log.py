@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from fillrate_assets.aws.dynamodb import ConditionFailedError, DynamoTable, Item
+from fillrate_assets.aws.dynamodb import ConditionFailedError, DynamoTable, Item, dump_time
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fulfillment import schema
 from fillrate_assets.fulfillment.log_port import (
@@ -123,16 +123,16 @@ class DynamoLog:
             "actor": actor,
             "code_version": self.code_version,
             "occurred_at": event.occurred_at.isoformat(),
-            "recorded_at": _format(now),
+            "recorded_at": dump_time(now),
         }
-        moved: dict[str, str | int] = {"version": after.version, "state": after.state, "changed_at": _format(now)}
+        moved: dict[str, str | int] = {"version": after.version, "state": after.state, "changed_at": dump_time(now)}
         if before.version == 0:
             head = table.make_put({"pk": order, "sk": HEAD, "order_id": event.order_id, **placed, **moved})
         else:
             values: Item = {
                 ":version": after.version,
                 ":state": after.state,
-                ":now": _format(now),
+                ":now": dump_time(now),
                 ":read": before.version,
             }
             change = "SET version = :version, state = :state, changed_at = :now"
@@ -157,7 +157,7 @@ class DynamoLog:
                     **same,
                     "state": "PENDING",
                     "queue": f"PENDING#{each.function}",
-                    "since": _format(now),
+                    "since": dump_time(now),
                     "attempts": 0,
                 }
             )
@@ -191,7 +191,7 @@ class DynamoLog:
             "payload": dump_payload(event),
             "occurred_at": event.occurred_at.isoformat(),
             "queue": decision.event_class,
-            "since": _format(now),
+            "since": dump_time(now),
         }
         actions = [self.table.make_put(item)]
         if not known:
@@ -211,7 +211,7 @@ class DynamoEffects:
         """Find effects that were created before a moment and are not done, oldest first."""
         found: list[dict[str, Any]] = []
         for function in FUNCTIONS:
-            values = {":queue": f"PENDING#{function}", ":before": _format(created_before)}
+            values = {":queue": f"PENDING#{function}", ":before": dump_time(created_before)}
             found += self.table.query_index(STATE_INDEX, "queue = :queue AND since < :before", values, limit=limit)
         found.sort(key=lambda item: (item["since"], item["effect_id"]))
         return [_make_effect(item) for item in found[:limit]]
@@ -240,7 +240,7 @@ class DynamoEffects:
 
         One that is dead is requested too, as on a machine: it is revived after its job is enqueued again.
         """
-        values = {":final": "DONE", ":now": _format(now), ":until": _format(now + timedelta(seconds=seconds))}
+        values = {":final": "DONE", ":now": dump_time(now), ":until": dump_time(now + timedelta(seconds=seconds))}
         free = "state <> :final AND (attribute_not_exists(lease_until) OR lease_until <= :now)"
         leased = self._change(effect_id, "SET lease_until = :until", values, condition=free)
         return None if leased is None else _make_request(leased)
@@ -250,7 +250,7 @@ class DynamoEffects:
         values: Item = {
             ":done": "DONE",
             ":response": json.dumps(response, ensure_ascii=False),
-            ":now": _format(now),
+            ":now": dump_time(now),
             ":one": 1,
             ":expiry": int((now + timedelta(days=_DONE_DAYS)).timestamp()),
         }
@@ -300,7 +300,7 @@ class DynamoRegister:
                 ":order": event.order_id,
                 ":type": event.type,
                 ":source": event.source,
-                ":now": _format(now),
+                ":now": dump_time(now),
             }
             change = "SET payload_sha256 = :hash, order_id = :order, event_type = :type, accepted_at = :now"
             self.table.update(_name_event(event.event_id), _ACCEPTED, f"{change}, source = :source", NEW, values)
@@ -354,8 +354,3 @@ def _make_effect(item: Mapping[str, Any]) -> Effect:
 
 def _make_request(item: Mapping[str, Any]) -> EffectRequest:
     return EffectRequest.load(item["request"], **{name: item[name] for name in _REQUEST_FIELDS})
-
-
-def _format(moment: datetime) -> str:
-    """Format a moment so that text sorts as time does."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")

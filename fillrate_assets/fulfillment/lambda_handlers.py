@@ -114,8 +114,7 @@ class LambdaHandlers:
             self.metrics.flush()
 
     def _make_batches(self, run: Handler, **options: Any) -> JobBatches:  # noqa: ANN401 - as batches have them
-        named = {url.rpartition("/")[2]: url for url in (*self.queues.urls.values(), self.queues.deferred_url)}
-        return JobBatches(run, self.queues, named, self.metrics, self.code_version, **options)
+        return JobBatches(run, self.queues, self.queues.urls_by_name, self.metrics, self.code_version, **options)
 
     def _accept(self, job: Job) -> Result:
         """Accept the event of a document.

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import polars as pl
 
-from fillrate_assets.aws.dynamodb import ConditionFailedError, DynamoTable, Item
+from fillrate_assets.aws.dynamodb import ConditionFailedError, DynamoTable, Item, dump_time
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.inventory import schema
 from fillrate_assets.inventory.rules.replication import Cause, StockCount
@@ -30,7 +30,6 @@ from fillrate_assets.inventory.stock_items import (
     RECONCILED,
     dump_cases,
     dump_count,
-    dump_time,
     load_cases,
     load_count,
     name_item,

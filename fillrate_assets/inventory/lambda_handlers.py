@@ -107,8 +107,8 @@ class StockHandlers:
 
     def apply_changes(self, event: BatchEvent, context: object = None) -> BatchResponse:
         """Send the changes of a batch of SQS to the DC of its queue."""
-        urls = {url.rpartition("/")[2]: url for url in self.queues.urls.values()}
-        batches = JobBatches(self._run, self.queues, urls, self.metrics, self.code_version, retry=RETRY)
+        named = self.queues.urls_by_name
+        batches = JobBatches(self._run, self.queues, named, self.metrics, self.code_version, retry=RETRY)
         try:
             return batches(event, context)
         finally:

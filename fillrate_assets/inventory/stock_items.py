@@ -6,11 +6,11 @@ Quantities are whole numbers of ten-thousandths of a case.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from fillrate_assets.aws.dynamodb import Item, load
+from fillrate_assets.aws.dynamodb import Item, dump_time, load
 from fillrate_assets.core.decimals import PLACES
 from fillrate_assets.inventory.rules.replication import StockCount
 
@@ -47,11 +47,6 @@ def dump_cases(cases: Decimal) -> int:
 def load_cases(stored: int) -> Decimal:
     """Return a quantity that was stored."""
     return Decimal(stored) / PLACES
-
-
-def dump_time(at: datetime) -> str:
-    """Return a time as it is stored."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def dump_count(count: StockCount) -> Item:

@@ -38,6 +38,11 @@ class SqsQueues:
     parked_url: str
     dead_letter_url: str
 
+    @property
+    def urls_by_name(self) -> Mapping[str, str]:
+        """The URLs of the queues that functions consume, by the names that are in their ARNs."""
+        return {url.rpartition("/")[2]: url for url in (*self.urls.values(), self.deferred_url)}
+
     def enqueue(self, jobs: Sequence[Job]) -> None:
         """Enqueue jobs durably; one that was enqueued under its id within five minutes changes nothing."""
         for url, part in groupby(jobs, self._choose):
