@@ -31,7 +31,7 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.factories import feed_rows
 from fillrate_assets_tests.factories.buffers_frames import make_routes
-from fillrate_assets_tests.fixtures.embedded import create_database
+from fillrate_assets_tests.fixtures.embedded import create_database, write_file
 from fillrate_assets_tests.fixtures.home import QUIET
 
 PATHS: Final = ("P1", "P2")
@@ -95,7 +95,7 @@ class Floor:
             alert_routes=make_routes({"active_from": OPENED}),
         )
         self.store.merge_master_data(replace(known, **masters))
-        _copy_empty_feeds(self.feeds.url)
+        write_file(self.feeds.url, _make_empty_feeds())
         return self
 
     def receive(self, at: datetime, levels: Mapping[tuple[str, str], float] | None = None) -> None:
@@ -139,16 +139,9 @@ class Floor:
         return dict(rows.select("unit_id", "verdict").iter_rows())
 
 
-def _copy_empty_feeds(url: str) -> None:
-    """Create the tables of the feeds; DuckDB makes them once in a process."""
-    sql.make_directory(url)
-    file = sql.find_embedded_file(url)
-    assert file is not None
-    file.write_bytes(_make_empty_feeds())
-
-
 @cache
 def _make_empty_feeds() -> bytes:
+    """Make the tables of the feeds: DuckDB creates them once in a process."""
     with TemporaryDirectory() as directory:
         file = Path(directory, "feeds.duckdb")
         FloorFeeds(f"duckdb:///{file}").create()
