@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from fillrate_assets.buffers.report.control_room import COURSE, ControlRoom, Course, Site
@@ -21,13 +18,11 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.status_board import SHADES, name_state
 from fillrate_assets.buffers.rules.verdicts import DATA_POOL
 from fillrate_assets.core.decimals import format_percent
-from fillrate_assets.core.errors import FillrateError
-from fillrate_assets.web.access import Person
-from fillrate_assets.web.authentication import COOKIE, LIFETIME, Authentication, Authenticator, SessionSigner
+from fillrate_assets.web.authentication import COOKIE, LIFETIME, Authenticator, SessionSigner
 from fillrate_assets.web.control_room.charts import AxisTick, Frame, draw_sparkline
 from fillrate_assets.web.feedback.pages import ANSWERS
-from fillrate_assets.web.limits import RETRY_AFTER, log_failure
 from fillrate_assets.web.rendering import make_templates
+from fillrate_assets.web.signed_in import Pages, find_person
 
 _LOG: Final = logging.getLogger("fillrate.control_room")
 REFRESH_SECONDS: Final = 60
@@ -35,20 +30,15 @@ OLD: Final = timedelta(minutes=10)
 """A tick that is older is not what the floor is now."""
 
 _PROBLEMS: Final = {
-    401: (
-        "Who are you?",
-        "Come through your company's sign-in, or open the link that `fillrate serve` prints where it was started.",
-    ),
     403: (
         "This link does not sign you in",
         "Links are good for a day, and for the server that made them: start `fillrate serve` again for a new one.",
     ),
     404: ("Nothing is here", "There is no such floor or unit, or it is not yours to see."),
-    503: ("Not now", "A store does not answer. Try again in a minute."),
 }
 
 
-class _Pages:
+class _ControlRoomPages:
     def __init__(
         self, room: ControlRoom, sessions: SessionSigner, base_url: str, clock: Callable[[], datetime]
     ) -> None:
@@ -61,7 +51,8 @@ class _Pages:
             "format_percent": lambda share: "" if share is None else format_percent(share, 0),
             "sparkline": lambda values: draw_sparkline(values, 96, 24, 1),
         }
-        self._templates = make_templates("fillrate_assets.web.control_room", shared)
+        templates = make_templates("fillrate_assets.web.control_room", shared)
+        self.pages = Pages(templates, _LOG, _PROBLEMS)
 
     def enter(self, request: Request) -> Response:
         """Open a session by a signed link."""
@@ -81,20 +72,20 @@ class _Pages:
 
     def show_floors(self, request: Request) -> Response:
         """Show every floor that a person may see; the board, where that is one."""
-        warehouses = _find_person(request).select_warehouses(self._room.buffers.read_warehouses().filter("active"))
+        warehouses = find_person(request).select_warehouses(self._room.buffers.read_warehouses().filter("active"))
         if warehouses.is_empty():
             raise HTTPException(404)
         if warehouses.height == 1:
             return self._show_board(Site.of_row(warehouses.row(0, named=True)), None)
         now = self._clock()
         tick, states = self._room.read_overview(warehouses, now)
-        return self._render("floors.html", {"tick": tick, "floors": states, "old": now - tick > OLD, "now": now})
+        return self.pages.render("floors.html", {"tick": tick, "floors": states, "old": now - tick > OLD, "now": now})
 
     def show_floor(self, request: Request) -> Response:
         """Show the board of a floor, or the page of a unit."""
         name = request.path_params["name"]
         warehouse, _, unit = name.partition("_")
-        mine = _find_person(request).select_warehouses(self._room.buffers.read_warehouses()).filter(warehouse=warehouse)
+        mine = find_person(request).select_warehouses(self._room.buffers.read_warehouses()).filter(warehouse=warehouse)
         if mine.is_empty():
             raise HTTPException(404)
         site, at = Site.of_row(mine.row(0, named=True)), _parse_moment(request)
@@ -104,7 +95,7 @@ class _Pages:
         course = self._room.read_course(site, name, self._clock(), at)
         if course is None:
             raise HTTPException(404)
-        return self._render("unit.html", {"course": course, "site": site, "charts": _draw_charts(course)})
+        return self.pages.render("unit.html", {"course": course, "site": site, "charts": _draw_charts(course)})
 
     def _show_board(self, site: Site, at: datetime | None) -> Response:
         now = self._clock()
@@ -118,24 +109,9 @@ class _Pages:
             "old": at is None and now - board.tick > OLD,
             "live": at is None,
         }
-        response = self._render("board.html", values)
+        response = self.pages.render("board.html", values)
         if at is None:
             response.headers["Refresh"] = str(REFRESH_SECONDS)
-        return response
-
-    def _render(self, template: str, values: Mapping[str, Any], status: int = 200) -> Response:
-        return HTMLResponse(self._templates.get_template(template).render(**values), status_code=status)
-
-    def show_problem(self, _request: Request, error: Exception) -> Response:
-        """Show what is wrong, and nothing of what is there."""
-        status, headers = 503, RETRY_AFTER
-        if isinstance(error, HTTPException):
-            status, headers = error.status_code, dict(error.headers or {})
-        elif isinstance(error, FillrateError):
-            log_failure(_LOG, error)
-        title, text = _PROBLEMS.get(status, _PROBLEMS[503])
-        response = self._render("problem.html", {"title": title, "text": text}, status)
-        response.headers.update(headers)
         return response
 
 
@@ -157,23 +133,9 @@ def build_routes(
         clock: what time it is, UTC.
 
     """
-    pages = _Pages(room, sessions, base_url, clock)
-    problems = {HTTPException: pages.show_problem, FillrateError: pages.show_problem}
-    routes = {"/floor": pages.show_floors, "/floor/{name}": pages.show_floor, "/enter/{token}": pages.enter}
-    app = Starlette(
-        routes=[Route(path, show) for path, show in routes.items()],
-        middleware=[Middleware(AuthenticationMiddleware, backend=Authentication(ways))],
-        exception_handlers=problems,
-    )
-    app.router.redirect_slashes = False
-    # As an app of its own it has its own problems: what is not here is no alert that was sent.
-    return [Route(path, app) for path in routes]
-
-
-def _find_person(request: Request) -> Person:
-    if not isinstance(request.user, Person):
-        raise HTTPException(401)
-    return request.user
+    shown = _ControlRoomPages(room, sessions, base_url, clock)
+    routes = {"/floor": shown.show_floors, "/floor/{name}": shown.show_floor, "/enter/{token}": shown.enter}
+    return shown.pages.build_routes([Route(path, show) for path, show in routes.items()], ways)
 
 
 def _parse_moment(request: Request) -> datetime | None:

@@ -1,0 +1,85 @@
+"""Pages of people who are signed in: how each app of them renders, says what went wrong, and finds who visits.
+
+What is on the pages belongs to their apps; who someone is to `authentication`, what they may see to `access`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jinja2 import Environment
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from fillrate_assets.core.errors import FillrateError
+from fillrate_assets.web.access import Person
+from fillrate_assets.web.authentication import Authentication, Authenticator
+from fillrate_assets.web.limits import RETRY_AFTER, log_failure
+
+_PROBLEMS: Final = {
+    401: (
+        "Who are you?",
+        "Come through your company's sign-in, or open the link that `fillrate serve` prints where it was started.",
+    ),
+    404: ("Nothing is here", "There is no such page, or it is not yours to see."),
+    503: ("Not now", "A store does not answer. Try again in a minute."),
+}
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The pages of one app."""
+
+    templates: Environment
+    log: logging.Logger
+    problems: Mapping[int, tuple[str, str]]
+    """Title and text by status, beside or in place of those that all apps share."""
+
+    def render(self, template: str, values: Mapping[str, Any], status: int = 200) -> Response:
+        """Render a template."""
+        return HTMLResponse(self.templates.get_template(template).render(**values), status_code=status)
+
+    def show_problem(self, _request: Request, error: Exception) -> Response:
+        """Show what is wrong, and nothing of what is there."""
+        status, headers = 503, RETRY_AFTER
+        if isinstance(error, HTTPException):
+            status, headers = error.status_code, dict(error.headers or {})
+        elif isinstance(error, FillrateError):
+            log_failure(self.log, error)
+        problems = {**_PROBLEMS, **self.problems}
+        title, text = problems.get(status, problems[503])
+        response = self.render("problem.html", {"title": title, "text": text}, status)
+        response.headers.update(headers)
+        return response
+
+    def build_routes(self, routes: Sequence[Route], ways: Sequence[Authenticator]) -> list[BaseRoute]:
+        """Build the routes of the app, for the one that serves all.
+
+        Args:
+            routes: what it answers.
+            ways: how people are identified.
+
+        """
+        app = Starlette(
+            routes=routes,
+            middleware=[Middleware(AuthenticationMiddleware, backend=Authentication(ways))],
+            exception_handlers={HTTPException: self.show_problem, FillrateError: self.show_problem},
+        )
+        app.router.redirect_slashes = False
+        # As an app of its own it has its own problems: what is not here is no alert that was sent.
+        return [Route(path, app) for path in dict.fromkeys(route.path for route in routes)]
+
+
+def find_person(request: Request) -> Person:
+    """Find who visits; 401 where no one is signed in."""
+    if not isinstance(request.user, Person):
+        raise HTTPException(401)
+    return request.user
