@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 import click
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from fillrate_assets.cli.launcher import RunRange
-    from fillrate_assets.fillrate.report.service_report import Comparison, Facts, Report, SortKey
+    from fillrate_assets.fillrate.report.report_request import Reports
+    from fillrate_assets.fillrate.report.service_report import Report, SortKey
     from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
     from fillrate_assets.fillrate.sources.contract_files import Contracts
     from fillrate_assets.sample.network import Network
@@ -173,7 +174,7 @@ def report(  # noqa: PLR0913 - an option each
     top: int | None,
     vendors: tuple[str, ...],
     items: tuple[str, ...],
-    compare: str | None,
+    compare: Literal["previous", "year"] | None,
     form: str | None,
     out: Path | None,
     targets_file: Path | None,
@@ -193,27 +194,33 @@ def report(  # noqa: PLR0913 - an option each
     Example: a workbook for the weekly meeting
       fillrate report --by dc,department --from 2026-03-09 --to 2026-03-15 --out week.xlsx
     """
-    from fillrate_assets.fillrate.report import service_report as rules
     from fillrate_assets.fillrate.report.notes import format_warnings
+    from fillrate_assets.fillrate.report.report_request import ReportRequest
     from fillrate_assets.fillrate.sources.targets import read_targets
     from fillrate_assets.storage.atomic_write import replace_file
 
     form = _choose_format(form, out)
-    scope = _build_scope(dcs, first, last)
+    _build_scope(dcs, first, last)
     _require_input(mapping, directory)
-    targets = read_targets(targets_file).lazy() if targets_file else None
-    facts, earlier = _read_facts(directory, mapping, scope, compare, groups)
-    view = rules.View(dcs, vendors, items, sort or (), top)
+    if compare and (first is None or last is None):
+        _refuse("--compare needs --from and --to")
+    targets = read_targets(targets_file) if targets_file else None
+    filters = {"dc": dcs, "vendor": vendors, "item": items}
+    request = ReportRequest(groups, first, last, filters, compare, targets, sort or (), top)
+    contracts = _read_contracts(directory, mapping) if directory else None
+    _echo_gate(contracts)
+    reports, activity = _open_reports(contracts), "Calculating" if contracts else "Reading the lake"
     if form == "xlsx" and out:
         from fillrate_assets.fillrate.report.workbook import write_workbook
 
-        data = rules.build_report_data(facts, groups, targets, view, earlier)
+        with show_activity(activity):
+            data = reports.read_data(request)
         made = data.report
         with show_activity(f"Writing {out}"), replace_file(out) as new:
             write_workbook(new, data, made_at=datetime.now(UTC))
     else:
-        with show_activity("Reporting"):
-            made = rules.build_report(facts, groups, targets, view, earlier)
+        with show_activity(activity):
+            made = reports.read(request)
         _write_report(made, form, out)
     if out:
         click.echo(f"wrote {out}")
@@ -550,33 +557,12 @@ def _choose_format(form: str | None, out: Path | None) -> str:
     return known
 
 
-def _read_facts(
-    directory: Path | None, mapping: Path | None, scope: PartitionFilter, compare: str | None, groups: Sequence[str]
-) -> tuple[Facts, Comparison | None]:
-    """Read what a report is made of, and what it is compared with."""
+def _open_reports(contracts: Contracts | None) -> Reports:
+    """Open the reports of files, or of the platform."""
     from fillrate_assets import settings
-    from fillrate_assets.fillrate.report import service_report as rules
-    from fillrate_assets.fillrate.report.queries import read_facts_from_files, read_facts_from_lake
-    from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
+    from fillrate_assets.fillrate.report.report_request import FileFacts, PlatformReports, Reports
 
-    period = None
-    if compare:
-        if scope.first is None or scope.last is None:
-            _refuse("--compare needs --from and --to")
-        period = rules.find_earlier_period(compare, scope.first, scope.last, groups)
-    wanted = PartitionFilter(scope.dcs, *period[:2]) if period else None
-    contracts = _read_contracts(directory, mapping) if directory else None
-    with show_activity("Calculating" if contracts else "Reading the lake"):
-        facts, earlier = (
-            read_facts_from_files(contracts, scope, wanted)
-            if contracts
-            else read_facts_from_lake(settings.load(), scope, wanted)
-        )
-    _echo_gate(contracts)
-    if earlier is None or period is None:
-        return facts, None
-    begins, ends, offset = period
-    return facts, rules.Comparison(rules.shift_facts(earlier, offset), begins, ends)
+    return Reports(FileFacts(contracts)) if contracts else PlatformReports.from_settings(settings.load())
 
 
 def _write_report(made: Report, form: str, out: Path | None) -> None:

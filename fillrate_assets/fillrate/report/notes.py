@@ -21,8 +21,8 @@ def format_warnings(report: Report) -> list[str]:
 
 def format_description(report: Report) -> Iterator[str]:
     """Format what a report is of, and what its columns are."""
-    for what, names in (("vendor", report.view.vendors), ("item", report.view.items)):
-        if names:
+    for what, names in report.view.filters.items():
+        if names and what != "dc":
             yield f"only {what} {', '.join(names)}"
     if report.left_out:
         yield f"{report.groups.height:,} of {report.groups.height + report.left_out:,} groups; the total is of all"

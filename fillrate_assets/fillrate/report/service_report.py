@@ -7,7 +7,7 @@ have a row too, so that the lost cases of a report always add up to those of its
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Final
 
@@ -27,13 +27,15 @@ from fillrate_assets.fillrate.rules.service_metrics import (
     add_periods,
     compute_service,
 )
-from fillrate_assets.fillrate.schema import PATHS
+from fillrate_assets.fillrate.schema import LEVELS, PATHS
 
 WORST_ITEMS: Final = 50
 QUANTITIES: Final = ("lost_cases", "confirmed_cases", "estimated_cases", "contract_lost_cases")
 COMPARED: Final = ("ordered_cases", "shipped_cases", *METRICS, "lost_cases")
 """What is compared with an earlier period."""
 BASIS: Final = "order_basis"
+FILTERS: Final = (*LEVELS, "item", *RECORD_GROUPINGS)
+"""What a report can be limited to."""
 MOST_UNMET: Final = 20
 _ALL: Final = "all"
 _ITEM_DAY: Final = ("dc", "ship_date", "item")
@@ -75,12 +77,8 @@ class SortKey:
 class View:
     """Which part of a report is shown, and in which order."""
 
-    dcs: Sequence[str] = ()
-    """What the facts are of; none: all."""
-    vendors: Sequence[str] = ()
-    """Only these; none: all."""
-    items: Sequence[str] = ()
-    """Only these; none: all."""
+    filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Values by column, out of `FILTERS`: only these; none: all. The facts are of its DCs already."""
     sort: Sequence[SortKey] = ()
     """None: by group."""
     top: int | None = None
@@ -116,7 +114,7 @@ class Report:
     @property
     def total_parted(self) -> bool:
         """Return whether the row of everything holds parts of orders."""
-        return bool(self.view.vendors or self.view.items)
+        return any(self.view.filters.get(name) for name in PARTING)
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ def build_report(
     total = compute_total(facts.lines, facts.records, targets)
     doubts = facts.doubts
     if earlier is not None:
-        before = _filter_facts(earlier.facts, view)
+        before = filter_facts(earlier.facts, view)
         rows = _add_comparison(rows, compute_report(before.lines, before.records, by), by)
         total = _add_comparison(total, compute_total(before.lines, before.records), [])
         doubts = _merge_doubts(doubts, before.doubts)
@@ -190,7 +188,7 @@ def build_report_data(
 ) -> ReportData:
     """Compute everything that a workbook shows of the facts; the arguments are those of `build_report`."""
     report = build_report(facts, by, targets, view, earlier)
-    facts = _filter_facts(facts, view)
+    facts = filter_facts(facts, view)
     lines, records = facts.lines, facts.records
     per_day, worst, vendors, paths, days = pl.collect_all(
         [
@@ -242,20 +240,23 @@ def is_points(column: str) -> bool:
 
 
 def _select_facts(facts: Facts, view: View) -> Facts:
-    """Select the facts of the view's vendors and items.
+    """Select the facts of the view.
 
     Raises:
-        PermanentFailure: there is no such vendor or item; the message names the nearest.
+        PermanentFailure: there is no such vendor, item or the like; the message names the nearest.
 
     """
-    for name, wanted in (("vendor", view.vendors), ("item", view.items)):
-        if wanted:
-            known = pl.concat(pl.collect_all([f.select(name).unique() for f in (facts.lines, facts.records)]))[name]
+    for name, wanted in view.filters.items():
+        if wanted and name != "dc":
+            records = facts.records.rename({"reason_code": "reason"})
+            holders = [records] if name in RECORD_GROUPINGS else [facts.lines, records]
+            selected = [f.select(name).unique() for f in holders if name in f.collect_schema().names()]
+            known = pl.concat(pl.collect_all(selected))[name]
             for absent in sorted({*wanted} - {*known}):
                 nearest = labels.find_nearest(absent, set(known.drop_nulls()))
                 msg = f"there is no {name} {absent} on those days" + (f"; the nearest is {nearest}" if nearest else "")
                 raise PermanentFailure(msg)
-    return _filter_facts(facts, view)
+    return filter_facts(facts, view)
 
 
 def shift_facts(facts: Facts, offset: str) -> Facts:
@@ -393,19 +394,23 @@ def _format_name(value: object) -> str:
 def _select_targets(targets: pl.LazyFrame, view: View) -> pl.LazyFrame:
     """Select the targets of what is reported: those of others are right, and meet no row."""
     columns = targets.collect_schema().names()
-    wanted: Mapping[str, Sequence[str]] = {"dc": view.dcs, "vendor": view.vendors, "item": view.items}
     return targets.filter(
-        *[pl.col(name).is_in(list(values)) for name, values in wanted.items() if values and name in columns]
+        *[pl.col(name).is_in(list(values)) for name, values in view.filters.items() if values and name in columns]
     )
 
 
-def _filter_facts(facts: Facts, view: View) -> Facts:
-    of_view = [
-        pl.col(name).is_in(list(values)) for name, values in (("vendor", view.vendors), ("item", view.items)) if values
-    ]
-    if not of_view:
-        return facts
-    return replace(facts, lines=facts.lines.filter(*of_view), records=facts.records.filter(*of_view))
+def filter_facts(facts: Facts, view: View) -> Facts:
+    """Filter the facts of the view; of customers there are no records."""
+    wanted = {name: list(values) for name, values in view.filters.items() if values and name != "dc"}
+    lines, records = facts.lines, facts.records.with_columns(pl.col("reason_code").alias("reason"))
+    for name, values in wanted.items():
+        if name in RECORD_GROUPINGS:
+            counted = lines.filter(pl.col("disposition") == "COUNTED")
+            lines = counted.join(records.filter(pl.col(name).is_in(values)), on=[*_ITEM_DAY], how="semi")
+        else:
+            lines = lines.filter(pl.col(name).is_in(values))
+        records = records.filter(pl.lit(value=False) if name == "customer" else pl.col(name).is_in(values))
+    return replace(facts, lines=lines, records=records.drop("reason"))
 
 
 def _merge_doubts(doubts: Doubts, earlier: Doubts) -> Doubts:

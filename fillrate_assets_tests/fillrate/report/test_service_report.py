@@ -332,22 +332,22 @@ def test_an_unknown_column_to_sort_by_is_named_with_the_nearest() -> None:
 
 def test_a_report_of_some_vendors_and_items_has_nothing_else() -> None:
     lines, records = _make_lines(*SHORTS), _make_records(*LOSSES)
-    report = _report(lines, records, ["dc"], vendors=["V1", "V2"])
+    report = _report(lines, records, ["dc"], filters={"vendor": ["V1", "V2"]})
     assert report.groups.select("lines", "lost_cases").rows() == [(2, Decimal(6))]
     assert report.total.select("lines", "lost_cases").rows() == [(2, Decimal(6))]
-    assert _report(lines, records, ["dc"], items=["I3"]).groups["lost_cases"].to_list() == [Decimal(3)]
+    assert _report(lines, records, ["dc"], filters={"item": ["I3"]}).groups["lost_cases"].to_list() == [Decimal(3)]
 
 
 @pytest.mark.parametrize(
     ("view", "message"),
     [
-        ({"vendors": ["V4"]}, "there is no vendor V4 on those days; the nearest is V"),
-        ({"items": ["0001"]}, "there is no item 0001 on those days; the nearest is I1"),
+        ({"vendor": ["V4"]}, "there is no vendor V4 on those days; the nearest is V"),
+        ({"item": ["0001"]}, "there is no item 0001 on those days; the nearest is I1"),
     ],
 )
 def test_an_unknown_vendor_or_item_is_named_with_the_nearest(view: dict[str, Any], message: str) -> None:
     with pytest.raises(PermanentFailure, match=message):
-        _report(_make_lines(*SHORTS), _make_records(*LOSSES), ["dc"], **view)
+        _report(_make_lines(*SHORTS), _make_records(*LOSSES), ["dc"], filters=view)
 
 
 @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ def test_whole_orders_have_no_other_name(by: str) -> None:
 
 
 def test_a_report_of_a_vendor_is_of_orders_with_its_items_in_total_too() -> None:
-    report = _report(_make_lines(*SHORTS), _make_records(*LOSSES), ["dc"], vendors=["V1"])
+    report = _report(_make_lines(*SHORTS), _make_records(*LOSSES), ["dc"], filters={"vendor": ["V1"]})
     assert report.groups["order_basis"].to_list() == ["orders with its items"]
     assert "whole orders" not in terminal.format_report(report)
 
@@ -442,7 +442,7 @@ def test_a_target_of_what_was_not_requested_is_right_and_not_named() -> None:
         {"otif_rate": decimals.RATE}
     )
     facts = _make_facts(_make_lines(*SHORTS))
-    assert service_report.build_report(facts, ["vendor"], targets, View(vendors=["V1"])).unmet == []
+    assert service_report.build_report(facts, ["vendor"], targets, View(filters={"vendor": ["V1"]})).unmet == []
 
 
 def _compare(now: Sequence[dict[str, Any]], before: Sequence[dict[str, Any]], by: Sequence[str]) -> Report:
