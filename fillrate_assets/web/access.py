@@ -1,13 +1,13 @@
-"""Who may see what: people, their roles, and the DCs or warehouses that a role is theirs for. Deny by default.
+"""Who may see and do what: people, their roles, and the DCs or warehouses that a role is theirs for. Deny by default.
 
 Who someone is belongs to `authentication`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, Self, get_args
+from typing import Any, Final, Literal, Self, get_args
 
 import polars as pl
 from starlette.authentication import BaseUser
@@ -57,6 +57,8 @@ class Person(BaseUser):
     """Someone who is signed in."""
 
     name: str
+    """"" where the sign-in names no one: a link that was opened on this machine."""
+
     grants: frozenset[Grant]
 
     @classmethod
@@ -84,3 +86,16 @@ class Person(BaseUser):
             if grant.role in _PLACED
         ]
         return warehouses.filter(pl.any_horizontal(pl.lit(value=False), *allowed))
+
+    def may_write(self, place: Mapping[str, Any] | None = None) -> bool:
+        """Return whether this person may change something about a place, or, without one, about all of them.
+
+        Args:
+            place: a row with its dc and warehouse.
+
+        """
+        return any(
+            grant.role == "operator"
+            or (place is not None and grant.role in _PLACED and grant.place in {EVERYWHERE, place[_PLACED[grant.role]]})
+            for grant in self.grants
+        )

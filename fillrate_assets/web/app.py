@@ -25,7 +25,7 @@ from starlette.types import ASGIApp
 from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.notifications.signed_links import LIFETIME, ExpiredLinkError, ForgedLinkError, Link, LinkSigner
 from fillrate_assets.web import csrf
-from fillrate_assets.web.feedback.forms import ID, MAX_NAME, MAX_NOTE, MAX_QUANTITY, Form, FormError, parse_form
+from fillrate_assets.web.feedback.forms import MAX_QUANTITY
 from fillrate_assets.web.feedback.pages import (
     AlertPage,
     AuditPage,
@@ -37,6 +37,7 @@ from fillrate_assets.web.feedback.pages import (
     Visit,
 )
 from fillrate_assets.web.feedback.stores import Alerts, Answers, Recorder
+from fillrate_assets.web.forms import ID, MAX_NAME, MAX_NOTE, FormError, NamedForm, parse_form
 from fillrate_assets.web.limits import HEALTH, RETRY_AFTER, AllowedHosts, RequestLimit, log_failure, strip_port
 from fillrate_assets.web.rendering import make_templates
 from fillrate_assets.web.security_headers import SecurityHeaders
@@ -238,6 +239,6 @@ def _find_responder(request: Request, link: Link) -> str:
     if link.responder:
         return link.responder
     try:
-        return parse_form(Form, {_NAME: unquote(request.cookies.get(_NAME, ""), errors="strict")}).responder
+        return parse_form(NamedForm, {_NAME: unquote(request.cookies.get(_NAME, ""), errors="strict")}).responder
     except (FormError, UnicodeError):
         return ""

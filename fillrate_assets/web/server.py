@@ -107,7 +107,7 @@ def serve(settings: Settings, host: str, port: int, show: Callable[[str], None])
         routes=build_routes(room, sessions, [*_list_proxies(settings), sessions], base_url=links.base_url),
     )
     if is_loopback(host):
-        token = sessions.sign(Person.with_grants("this machine", ["operator"]))
+        token = sessions.sign(Person.with_grants("", ["operator"]))
         show(f"The control room, for a day: {links.base_url}/enter/{token}")
     build_server(pages, host, port).run()
 

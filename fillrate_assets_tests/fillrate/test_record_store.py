@@ -34,6 +34,7 @@ from fillrate_assets.fillrate.record_store import (
 )
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
 from fillrate_assets.fulfillment import accepted_events, transition_log
+from fillrate_assets.storage.action_log import ACTION_LOG
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import ExactDecimal
 from fillrate_assets.storage.tables import METADATA
@@ -101,7 +102,7 @@ def test_the_migrations_make_exactly_the_declared_tables(store: RecordStore) -> 
     path = {"options": f"-c search_path={store.database.schema}"} if store.database.schema else {}
     with sa.create_engine(store.database.url, connect_args=path, poolclass=sa.NullPool).connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert {transition_log.TRANSITIONS, accepted_events.ACCEPTED_EVENTS} <= {*METADATA.sorted_tables}
+        assert {transition_log.TRANSITIONS, accepted_events.ACCEPTED_EVENTS, ACTION_LOG} <= {*METADATA.sorted_tables}
         assert compare_metadata(context, METADATA) == []
 
 

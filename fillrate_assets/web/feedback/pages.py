@@ -21,16 +21,9 @@ from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES
 from fillrate_assets.buffers.rules.tick import MasterData
 from fillrate_assets.notifications.signed_links import Link
-from fillrate_assets.web.feedback.forms import (
-    AnswerForm,
-    Form,
-    FormError,
-    QuietForm,
-    ReportForm,
-    WithdrawForm,
-    parse_form,
-)
+from fillrate_assets.web.feedback.forms import AnswerForm, QuietForm, ReportForm, WithdrawForm
 from fillrate_assets.web.feedback.stores import Alerts, Answers, Recorder
+from fillrate_assets.web.forms import FormError, NamedForm, parse_form
 
 AUDITED_UNITS: Final = 10
 """Units of a warehouse that are looked at in a week."""
@@ -308,7 +301,7 @@ class AuditPage:
         """Record what was observed of a unit; with a name alone, nothing but the name."""
         site, since, until = self._read_week(visit)
         if sent.keys() == {"responder"}:
-            return Receipt(parse_form(Form, sent).responder)
+            return Receipt(parse_form(NamedForm, sent).responder)
         sample = self._draw_sample(site, visit.link.week)
         row: dict[str, Any]
         if "quiet" in sent:
