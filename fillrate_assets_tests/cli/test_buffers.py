@@ -168,8 +168,10 @@ def test_a_policy_value_that_is_none_is_named(run: Callable[..., Printed], chang
     assert problem in err
 
 
-@pytest.mark.usefixtures("run")
-def test_pages_that_cannot_be_served_are_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_pages_that_cannot_be_served_are_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FILLRATE_HOME", str(tmp_path))  # in the home of the others a demo may have made a secret
     assert main.execute(["serve"]) == 2
     problem = capsys.readouterr().err
     assert "the feedback service needs FILLRATE_WEB__FEEDBACK_URL" in problem
