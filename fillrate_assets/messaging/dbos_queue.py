@@ -142,6 +142,12 @@ class DbosQueue:
         with translate_errors(self.url):
             return [_read_stored(each) for each in self._client.list_workflows(status=_DEAD, limit=limit)]
 
+    def find_dead_letter(self, job_id: str) -> StoredJob | None:
+        """Find a job that was given up; None where there is none of this id."""
+        with translate_errors(self.url):
+            found = self._client.list_workflows(workflow_ids=[job_id], status=_DEAD)
+        return _read_stored(found[0]) if found else None
+
     def redrive(self, job_id: str) -> Job:
         """Enqueue a dead letter again, and return it.
 

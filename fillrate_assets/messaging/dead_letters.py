@@ -43,11 +43,11 @@ class DeadLetters:
             PermanentFailure: there is no such dead letter.
 
         """
-        for each in self.read(MOST):
-            if each.job.job_id == job_id:
-                return each
-        msg = f"there is no dead letter {job_id}"
-        raise PermanentFailure(msg)
+        found = self.queue.find_dead_letter(job_id)
+        if found is None or (self.owns is not None and not self.owns(found.job.queue)):
+            msg = f"there is no dead letter {job_id}"
+            raise PermanentFailure(msg)
+        return found
 
     def redrive(self, job_id: str) -> None:
         """Try a job again, with all its attempts before it.

@@ -183,6 +183,9 @@ class JobQueue(JobSender, Protocol):
     def list_dead_letters(self, limit: int) -> list[StoredJob]:
         """List jobs that were given up, oldest first."""
 
+    def find_dead_letter(self, job_id: str) -> StoredJob | None:
+        """Find a job that was given up; None where there is none of this id."""
+
     def redrive(self, job_id: str) -> Job:
         """Enqueue a dead letter again, with all its attempts before it, and return it."""
 

@@ -81,6 +81,11 @@ class SqsQueues:
         """List what was given up, oldest first; one that another reader has just received is left out."""
         return self._list(self.dead_letter_url, limit)
 
+    def find_dead_letter(self, job_id: str) -> StoredJob | None:
+        """Find what was given up; None where there is nothing of this id."""
+        with closing(self._browse(self.dead_letter_url)) as browsed:
+            return next((stored for _, stored in browsed if stored.job.job_id == job_id), None)
+
     def redrive(self, job_id: str) -> Job:
         """Enqueue a dead letter again, with all its attempts before it, and return it.
 
