@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from uuid import uuid4
 
 import sqlalchemy as sa
 
 from fillrate_assets.core.codes import MAX_LENGTH
 from fillrate_assets.fulfillment import schema
+from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import to_stored
 from fillrate_assets.storage.tables import declare_table
 
+_SYSTEM: Final = "interventions"
 INTERVENTIONS: Final = declare_table(
     schema.INTERVENTIONS,
     sa.Index("interventions_by_order", "order_id", "recorded_at"),
@@ -57,3 +59,31 @@ class Intervention:
         }
         if rows := [{**same, "subject": subject, "order_id": order_id} for subject, order_id in subjects]:
             connection.execute(INTERVENTIONS.insert(), rows)
+
+
+def read_interventions(database: Database, since: datetime, *, limit: int, offset: int = 0) -> list[sa.Row[Any]]:
+    """Read what people had done since a moment, latest first: a row for each time, with how many orders and the first.
+
+    Raises:
+        SourceUnavailable: the record store did not answer.
+
+    """
+    same = [INTERVENTIONS.c[name] for name in ("action", "actor", "reason", "approver", "code_version", "recorded_at")]
+    orders = [sa.func.count().label("subjects"), sa.func.min(INTERVENTIONS.c.subject).label("first_subject")]
+    done = sa.select(INTERVENTIONS.c.intervention_id, *same, *orders)
+    done = done.where(INTERVENTIONS.c.recorded_at >= to_stored(since)).group_by(INTERVENTIONS.c.intervention_id, *same)
+    order = (INTERVENTIONS.c.recorded_at.desc(), INTERVENTIONS.c.intervention_id)
+    with database.connect(_SYSTEM) as connection:
+        return [*connection.execute(done.order_by(*order).limit(limit).offset(offset))]
+
+
+def is_recorded(database: Database, intervention_id: str) -> bool:
+    """Return whether something that was done at once is recorded already.
+
+    Raises:
+        SourceUnavailable: the record store did not answer.
+
+    """
+    mine = sa.select(INTERVENTIONS.c.subject).where(INTERVENTIONS.c.intervention_id == intervention_id).limit(1)
+    with database.connect(_SYSTEM) as connection:
+        return connection.execute(mine).first() is not None

@@ -14,10 +14,11 @@ import sqlalchemy as sa
 from fillrate_assets.fulfillment.accepted_events import ACCEPTED_EVENTS
 from fillrate_assets.fulfillment.effect_store import EFFECTS
 from fillrate_assets.fulfillment.feed_store import ORDER_LINES, SHIPMENT_LINES
-from fillrate_assets.fulfillment.rules.alarms import QUEUES, Failures, PipelineStatus, StuckState
+from fillrate_assets.fulfillment.rules.alarms import QUEUES, AlarmLimits, Failures, PipelineStatus, StuckState
 from fillrate_assets.fulfillment.rules.lifecycles import LIFECYCLES
 from fillrate_assets.fulfillment.transition_log import HEADS, REJECTED_EVENTS, TRANSITIONS
 from fillrate_assets.messaging.jobs import JobQueue
+from fillrate_assets.settings import Fulfillment
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import from_stored, to_stored
 
@@ -28,6 +29,15 @@ _TIMED: Final = 1_000
 _DAY: Final = timedelta(days=1)
 _NAMED: Final = 5
 _LISTED: Final = 1_000
+
+
+def make_limits(given: Fulfillment) -> AlarmLimits:
+    """Make the limits of alarms that settings name."""
+    return AlarmLimits(
+        timedelta(seconds=given.max_lag_seconds),
+        timedelta(minutes=given.max_effect_age_minutes),
+        {state: timedelta(hours=hours) for state, hours in given.max_hours_in_state.items()},
+    )
 
 
 def read_last_seq(database: Database) -> int:
@@ -72,6 +82,17 @@ def read_status(
             failures=tuple(_read_failures(connection)),
             stuck=tuple(_find_stuck(connection, longest_in_state, now)),
         )
+
+
+def read_failures(database: Database) -> list[Failures]:
+    """Read what effects that are not done failed of, the most frequent first.
+
+    Raises:
+        SourceUnavailable: the record store did not answer.
+
+    """
+    with database.connect(_SYSTEM) as connection:
+        return [*_read_failures(connection)]
 
 
 def _count_fed(connection: sa.Connection, since: datetime) -> dict[str, int]:

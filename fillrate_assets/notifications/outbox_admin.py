@@ -33,8 +33,34 @@ class StoredMessage:
     failure: str
 
 
-def list_unsent(database: Database) -> list[StoredMessage]:
-    """List the messages that wait and the dead letters, oldest first.
+@dataclass(frozen=True)
+class UnsentCounts:
+    """How much of the outbox is not sent."""
+
+    waiting: int
+    dead: int
+    oldest: datetime | None
+    """When the oldest message that waits was written."""
+
+
+def count_unsent(database: Database) -> UnsentCounts:
+    """Count the messages that wait and the dead letters.
+
+    Raises:
+        SourceUnavailable: the record store did not answer.
+
+    """
+    waiting = sa.select(sa.func.count(), sa.func.min(OUTBOX.c.created_at)).where(IS_WAITING)
+    dead = sa.select(sa.func.count()).select_from(OUTBOX).where(IS_DEAD)
+    with database.connect(_SYSTEM) as connection:
+        count, oldest = connection.execute(waiting).one()
+        return UnsentCounts(count, connection.execute(dead).scalar_one(), from_stored(oldest))
+
+
+def list_unsent(
+    database: Database, *, limit: int | None = None, offset: int = 0, message_id: str | None = None
+) -> list[StoredMessage]:
+    """List the messages that wait and the dead letters, oldest first; or the one of an id.
 
     Raises:
         SourceUnavailable: the record store did not answer.
@@ -42,6 +68,9 @@ def list_unsent(database: Database) -> list[StoredMessage]:
     """
     names = ("message_id", "queue", "channel", "subject", "attempts", "created_at", "next_attempt_at", "failure")
     chosen = sa.select(*[OUTBOX.c[name] for name in names]).where(IS_WAITING | IS_DEAD).order_by(OUTBOX.c.id)
+    chosen = chosen.limit(limit).offset(offset)
+    if message_id is not None:
+        chosen = chosen.where(OUTBOX.c.message_id == message_id)
     with database.connect(_SYSTEM) as connection:
         return [
             StoredMessage(

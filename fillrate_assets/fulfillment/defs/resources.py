@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Self
 
 from pydantic import Field
 
 from fillrate_assets.core import extras
 from fillrate_assets.fulfillment.effect_store import EffectStore
-from fillrate_assets.fulfillment.pipeline_store import read_status
+from fillrate_assets.fulfillment.pipeline_store import make_limits, read_status
 from fillrate_assets.fulfillment.rules.alarms import AlarmLimits, PipelineStatus
 from fillrate_assets.messaging.jobs import JobQueue
 from fillrate_assets.orchestration.resources import DatabaseResource, SystemResource
@@ -36,11 +36,7 @@ class FulfillmentPipeline:
             Database.from_settings(settings),
             given.queue_url,
             settings.queue_schema,
-            AlarmLimits(
-                timedelta(seconds=given.max_lag_seconds),
-                timedelta(minutes=given.max_effect_age_minutes),
-                {state: timedelta(hours=hours) for state, hours in given.max_hours_in_state.items()},
-            ),
+            make_limits(given),
         )
 
     @property

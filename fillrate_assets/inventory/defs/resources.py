@@ -7,20 +7,17 @@ from typing import Final, Self
 from pydantic import Field
 
 from fillrate_assets.core import extras
-from fillrate_assets.inventory.fan_out import find_replica, is_sync_queue
 from fillrate_assets.inventory.reconcile import Reconciled, Reconciler
 from fillrate_assets.inventory.reconciliation_store import ReconciliationStore
+from fillrate_assets.inventory.report.sync_report import read_sync
 from fillrate_assets.inventory.rules.sync_alarms import SyncStatus
 from fillrate_assets.inventory.snapshot_store import SnapshotFeed
 from fillrate_assets.inventory.sources.replica_factory import make_replicas, open_stock, open_stream
-from fillrate_assets.inventory.sync_metrics import read_status
 from fillrate_assets.messaging.stream_progress import find_unread
 from fillrate_assets.orchestration.resources import DatabaseResource, SystemResource
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql import redact_url
-
-_LISTED: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -52,10 +49,7 @@ class StockNetwork:
 
         chosen = self.settings
         with DbosQueue(chosen.fulfillment.queue_url, chosen.queue_schema) as queue:
-            dead = sum(is_sync_queue(each.job.queue) for each in queue.list_dead_letters(_LISTED))
-            oldest = {find_replica(name): since for name, since in queue.find_oldest().items()}
-        waiting = {replica: since for replica, since in oldest.items() if replica is not None}
-        status = replace(read_status(self.database, dead, now=now, window=window), waiting_since=waiting)
+            status = read_sync(self.database, queue, queue.find_oldest, now=now, window=window)
         if not chosen.fulfillment_aws.stock_table:
             return status
         unread = find_unread(self.database, open_stream(chosen, self.database))
