@@ -69,6 +69,9 @@ Name = Annotated[
     BeforeValidator(clean_text),
 ]
 Note = Annotated[str | None, _limit_length(MAX_NOTE), BeforeValidator(clean_text)]
+Reason = Annotated[str, _limit_length(MAX_NOTE), BeforeValidator(clean_text)]
+"""A note that must be there."""
+
 Id = Annotated[str, Field(pattern=ID)]
 
 

@@ -1,0 +1,105 @@
+"""Files of exactly what a page shows: a table as CSV or as an Excel workbook.
+
+A spreadsheet would run a text that looks like a formula, and sources can set texts: in CSV such a text gets a quote in
+front, as OWASP advises against CSV injection; in a workbook it is stored as text. Which rows belongs to the pages.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import xlsxwriter
+from starlette.responses import Response
+
+from fillrate_assets.core.codes import escape_lines
+from fillrate_assets.web.tables import Cell, Table, format_cell
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""With what a text begins that a spreadsheet takes for more than text."""
+
+_MAX_CELL: Final = 32_767
+"""Characters of a cell of Excel."""
+
+_WIDEST: Final = 60
+
+
+def guard_text(text: str) -> str:
+    """Put a quote in front of a text that a spreadsheet would run."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def write_csv(table: Table) -> bytes:
+    """Write a table as CSV: UTF-8 with a mark, by which Excel knows it; times as ISO 8601."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([guard_text(each) for each in table.headings])
+    writer.writerows([_to_csv(cell) for cell in row] for row in table.rows)
+    return text.getvalue().encode("utf-8-sig")
+
+
+def write_xlsx(table: Table) -> bytes:
+    """Write a table as a workbook: numbers and times as such, everything else as text, no formula."""
+    buffer = io.BytesIO()
+    options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+    with xlsxwriter.Workbook(buffer, options) as book:
+        sheet = book.add_worksheet()
+        formats = {
+            "heading": book.add_format({"bold": True, "bottom": 1}),
+            "datetime": book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
+            "date": book.add_format({"num_format": "yyyy-mm-dd"}),
+        }
+        for column, heading in enumerate(table.headings):
+            longest = max([len(heading), *(len(format_cell(row[column])) for row in table.rows)])
+            sheet.set_column(column, column, min(longest + 2, _WIDEST))
+            sheet.write_string(0, column, heading, formats["heading"])
+        for number, row in enumerate(table.rows, start=1):
+            for column, cell in enumerate(row):
+                _write_cell(sheet, number, column, cell, formats)
+        sheet.freeze_panes(1, 0)
+    return buffer.getvalue()
+
+
+FORMATS: Final[Mapping[str, tuple[Callable[[Table], bytes], str]]] = {
+    "csv": (write_csv, "text/csv; charset=utf-8"),
+    "xlsx": (write_xlsx, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+}
+"""By the ending of a file's name, what writes it and its media type."""
+
+
+def respond_with_file(table: Table, name: str, form: str) -> Response:
+    """Respond with a table as a file.
+
+    Args:
+        table: what is shown.
+        name: of the file, without its ending; of letters, digits and dashes.
+        form: one of `FORMATS`.
+
+    """
+    write, media_type = FORMATS[form]
+    headers = {"Content-Disposition": f'attachment; filename="{name}.{form}"'}
+    return Response(write(table), media_type=media_type, headers=headers)
+
+
+def _to_csv(cell: Cell) -> str:
+    if isinstance(cell, datetime):
+        return f"{cell.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    if isinstance(cell, (int, Decimal)):
+        return str(cell)
+    return guard_text(escape_lines(format_cell(cell)))
+
+
+def _write_cell(sheet: Any, row: int, column: int, cell: Cell, formats: Mapping[str, Any]) -> None:  # noqa: ANN401 - xlsxwriter has no types
+    if isinstance(cell, (int, Decimal)):
+        sheet.write_number(row, column, cell)
+    elif isinstance(cell, datetime):
+        # A workbook knows no zones.
+        sheet.write_datetime(row, column, cell.astimezone(UTC).replace(tzinfo=None), formats["datetime"])
+    elif isinstance(cell, date):
+        sheet.write_datetime(row, column, cell, formats["date"])
+    elif cell is not None:
+        sheet.write_string(row, column, escape_lines(format_cell(cell))[:_MAX_CELL])
