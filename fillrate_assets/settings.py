@@ -246,7 +246,7 @@ class Notifications(_Section):
     """The channel of the hourly heartbeat of the buffers, where the environment publishes alerts."""
 
     ui_url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
-    """Where Dagster's UI is, as `https://dagster.example`, for links in messages."""
+    """Where Dagster's UI is, as `https://dagster.example`, for links in messages and on the pages of operators."""
 
 
 class Web(_Section):

@@ -73,7 +73,7 @@ class Stores:
 def open_stores(settings: Settings, needed_by: str) -> Iterator[Stores]:
     """Open the stores that the settings choose: those in AWS where they name a table of DynamoDB."""
     if settings.fulfillment_aws.table:
-        yield _open_aws(settings)
+        yield open_aws(settings)
         return
     with make_queue(settings, needed_by) as queue:
         database = open_database(settings)
@@ -104,7 +104,8 @@ def choose_replay(settings: Settings) -> Replay:
     return Replay(partial(replay.verify_parts, database), partial(replay.rebuild, database))
 
 
-def _open_aws(settings: Settings) -> Stores:
+def open_aws(settings: Settings) -> Stores:
+    """Open the stores in AWS."""
     names = settings.fulfillment_aws
     table = DynamoTable(names.table)
     queues = SqsQueues(names.queue_urls, names.deferred_queue_url, names.parked_queue_url, names.dead_letter_queue_url)

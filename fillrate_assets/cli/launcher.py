@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
 import dagster as dg
 import polars as pl
-import sqlalchemy as sa
 
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.defs import assets as buffer_assets
 from fillrate_assets.buffers.defs import schedules
 from fillrate_assets.cli import stopping
+from fillrate_assets.cli.dagster_instance import open_instance, prepare_instance
 from fillrate_assets.cli.run_owner import RunOwner
 from fillrate_assets.core import partition_key
-from fillrate_assets.core.errors import FillrateError, PermanentFailure, SourceUnavailable
+from fillrate_assets.core.errors import FillrateError, PermanentFailure
 from fillrate_assets.definitions import JOB, build_defs, make_alert_dispatch, make_systems
 from fillrate_assets.fillrate.record_store import SUBSTITUTES, RecordStore
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
@@ -146,7 +144,7 @@ def run(settings: Settings, wanted: Sequence[RunRange], processes: int = PROCESS
     The runs are Dagster's: they are in the instance that `DAGSTER_HOME` names, with their events and metadata.
     """
     prepare_instance(settings)
-    with _open_instance() as instance:
+    with open_instance() as instance:
         end_dead_runs(instance)
         instance.add_dynamic_partitions(str(partitions.DC.name), sorted({each.dc for each in wanted}))
     by_dc: dict[str, deque[RunRange]] = {}
@@ -166,7 +164,7 @@ def run(settings: Settings, wanted: Sequence[RunRange], processes: int = PROCESS
 def run_job(settings: Settings, name: str, partition: str | None = None) -> None:
     """Run a job now, for a partition if it has any, as its schedule does."""
     tags = {} if partition is None else {partitions.PARTITION_TAG: partition}
-    with _open_instance() as instance, stopping.ending(_end_own_runs):
+    with open_instance() as instance, stopping.ending(_end_own_runs):
         _execute(settings, instance, name, tags)
 
 
@@ -174,7 +172,7 @@ def report_pipeline(settings: Settings) -> None:
     """Evaluate the checks of fulfillment and summarize its pipeline now, as their schedule and sensor do."""
     now = datetime.now(UTC)
     status = FulfillmentPipeline.from_settings(settings).read_status(now - timedelta(minutes=1), now)
-    with _open_instance() as instance, stopping.ending(_end_own_runs):
+    with open_instance() as instance, stopping.ending(_end_own_runs):
         for event in fulfillment_assets.summarize(status, {}, now):
             instance.report_runless_asset_event(event)
         _execute(settings, instance, fulfillment_checks.JOB, {})
@@ -198,19 +196,6 @@ def upgrade_home(settings: Settings) -> None:
             made[name].create()
     if is_there(settings.storage.record_store_url):
         Database.from_settings(settings).upgrade()
-
-
-def prepare_instance(settings: Settings) -> None:
-    """Make sure that Dagster has a home: `DAGSTER_HOME`, or the working directory if it holds a dagster.yaml."""
-    settings.home.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("FILLRATE_HOME", str(settings.home))
-    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
-    if "DAGSTER_HOME" not in os.environ:
-        here = Path.cwd()
-        if not (here / "dagster.yaml").exists():
-            msg = f"DAGSTER_HOME is not set and {here} has no dagster.yaml: set DAGSTER_HOME to a folder with one"
-            raise PermanentFailure(msg)
-        os.environ["DAGSTER_HOME"] = str(here)
 
 
 def make_run_tags() -> dict[str, str]:
@@ -242,21 +227,6 @@ def _end_own_runs(reason: str) -> None:
     own = RunOwner.of_process(os.getpid())
     with dg.DagsterInstance.get() as instance:
         _end_runs(instance, own.__eq__, f"it was {reason}")
-
-
-@contextmanager
-def _open_instance() -> Iterator[dg.DagsterInstance]:
-    """Open Dagster's instance; raise what its storage does not do as SourceUnavailable."""
-    try:
-        with dg.DagsterInstance.get() as instance:
-            yield instance
-    except (OSError, sqlite3.Error, sa.exc.SQLAlchemyError, dg.DagsterError) as error:
-        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-        msg = (
-            f"Dagster's instance ({os.environ['DAGSTER_HOME']}) does not work: {cause}; see that there is space, and"
-            " that it may be written to"
-        )
-        raise SourceUnavailable(msg) from error
 
 
 class _Worker:
@@ -326,7 +296,7 @@ def _run_in_workers(settings: Settings, waiting: deque[deque[RunRange]], process
                     yield from _yield_not_started(ran, worker.later)
                     if not worker.is_alive:
                         busy.remove(worker)
-                        with _open_instance() as instance:
+                        with open_instance() as instance:
                             end_dead_runs(instance)
                     elif worker.later or waiting:
                         worker.later = worker.later or waiting.popleft()
@@ -358,7 +328,7 @@ def _yield_not_started(ran: RunResult, later: deque[RunRange]) -> Iterator[RunRe
 def _run(settings: Settings, each: RunRange) -> RunResult:
     started = perf_counter()
     try:
-        with _open_instance() as instance:
+        with open_instance() as instance:
             if (other := partitions.find_runs_by_dc(instance, queued=False).get(each.dc)) is not None:
                 busy = f"run {other} is in progress there: run again when it has ended, or terminate it in the UI"
                 return RunResult(each, None, busy, (), perf_counter() - started)
@@ -387,7 +357,7 @@ def run_tick(
     """
     prepare_instance(settings)
     store = BufferStore(Database.from_settings(settings))
-    with _open_instance() as instance, stopping.ending(_end_own_runs):
+    with open_instance() as instance, stopping.ending(_end_own_runs):
         end_dead_runs(instance)
         tags = schedules.find_run_tags(instance, store.read_warehouses(), tick)
         if tags is None:

@@ -1,4 +1,4 @@
-"""`fillrate serve`: the pages of the floor and the control room."""
+"""`fillrate serve`: the pages of the floor, the control room, and operations."""
 # ruff: noqa: D301, PLC0415 - click's \b is a backspace, not a backslash; imports where they are needed, as in `cli`
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from fillrate_assets.core import extras
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8099, show_default=True, help="Port to listen on.")
 def serve(host: str, port: int) -> None:
-    """Serve the control room, and the pages on which the floor answers alerts, behind signed links.
+    """Serve the control room, operations, and the pages on which the floor answers alerts, behind signed links.
 
-    Who sees the control room is said by a proxy that authenticates (FILLRATE_WEB__PROXY_USER_HEADER); on this machine
+    Who sees what is said by a proxy that authenticates (FILLRATE_WEB__PROXY_USER_HEADER); on this machine
     alone, by a link for a day, which is printed.
 
     \b
@@ -26,8 +26,9 @@ def serve(host: str, port: int) -> None:
     """
     extras.require("web", "fillrate serve")
     from fillrate_assets import settings
+    from fillrate_assets.cli.operations_systems import make_systems
     from fillrate_assets.web import server
 
     # It is meant to be stopped: that is no failure.
     with suppress(stopping.Stopped):
-        server.serve(settings.load(), host, port, click.echo)
+        server.serve(settings.load(), host, port, click.echo, make_systems)

@@ -76,9 +76,14 @@ class Person(BaseUser):
         """Return the name."""
         return self.name
 
+    @property
+    def is_operator(self) -> bool:
+        """Return whether this person operates the platform: they see and change all of it."""
+        return any(grant.role == "operator" for grant in self.grants)
+
     def select_warehouses(self, warehouses: pl.DataFrame) -> pl.DataFrame:
         """Select the warehouses whose floor this person may see, of `buffers.schema.WAREHOUSES`."""
-        if any(grant.role == "operator" for grant in self.grants):
+        if self.is_operator:
             return warehouses
         allowed = [
             pl.lit(value=True) if grant.place == EVERYWHERE else pl.col(_PLACED[grant.role]) == grant.place
@@ -94,8 +99,7 @@ class Person(BaseUser):
             place: a row with its dc and warehouse.
 
         """
-        return any(
-            grant.role == "operator"
-            or (place is not None and grant.role in _PLACED and grant.place in {EVERYWHERE, place[_PLACED[grant.role]]})
+        return self.is_operator or any(
+            place is not None and grant.role in _PLACED and grant.place in {EVERYWHERE, place[_PLACED[grant.role]]}
             for grant in self.grants
         )

@@ -19,13 +19,17 @@ from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.notifications.signed_links import LinkSigner, make_signer
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql
+from fillrate_assets.storage.action_log import ActionLog
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets.web.access import Person
+from fillrate_assets.web.actions import Actions
 from fillrate_assets.web.app import build_app
 from fillrate_assets.web.authentication import Authenticator, ProxyHeaders, SessionSigner
 from fillrate_assets.web.connections import BoundedProtocol
-from fillrate_assets.web.control_room.app import build_routes
+from fillrate_assets.web.control_room import app as control_room
+from fillrate_assets.web.operations import app as operations
+from fillrate_assets.web.operations.systems import Systems
 
 MAX_HEAD: Final = 16 * 1024
 """Bytes of a request before its body."""
@@ -77,7 +81,13 @@ def require_signer(settings: Settings) -> LinkSigner:
     return links
 
 
-def serve(settings: Settings, host: str, port: int, show: Callable[[str], None]) -> None:
+def serve(
+    settings: Settings,
+    host: str,
+    port: int,
+    show: Callable[[str], None],
+    make_systems: Callable[[Settings, Database], Systems],
+) -> None:
     """Serve until the process is stopped; requests that are under way are answered first.
 
     Args:
@@ -85,6 +95,7 @@ def serve(settings: Settings, host: str, port: int, show: Callable[[str], None])
         host: address to listen at.
         port: port to listen at.
         show: gets the link that signs in, where nothing but this machine is listened to.
+        make_systems: makes what operations shows, of settings and the record store.
 
     Raises:
         PermanentFailure: there is no URL or no secret, or a secret is too short.
@@ -94,7 +105,9 @@ def serve(settings: Settings, host: str, port: int, show: Callable[[str], None])
     links, stored = require_signer(settings), Database.from_settings(settings)
     database = replace(stored, url=sql.limit_sqlite_wait(stored.url, LOCKED_SECONDS))
     policies, alerts, answers = PolicyStore(database), NoticeStore(database), BufferStore(database)
-    sessions = SessionSigner(links.secrets, lambda: datetime.now(UTC))
+    sessions = SessionSigner(links.secrets, _get_now)
+    actions = Actions(links.base_url, links.secrets, ActionLog(database), _get_now)
+    ways = [*_list_proxies(settings), sessions]
     room = ControlRoom(
         answers, alerts, Lake(settings.storage.lake_root), policy=lambda: policies.read_active().champion
     )
@@ -104,12 +117,19 @@ def serve(settings: Settings, host: str, port: int, show: Callable[[str], None])
         links=links,
         policy_version=lambda: room.policy().version,
         allowed_hosts=settings.web.allowed_hosts,
-        routes=build_routes(room, sessions, [*_list_proxies(settings), sessions], base_url=links.base_url),
+        routes=[
+            *control_room.build_routes(room, sessions, ways, base_url=links.base_url),
+            *operations.build_routes(make_systems(settings, database), ways, actions, base_url=links.base_url),
+        ],
     )
     if is_loopback(host):
         token = sessions.sign(Person.with_grants("", ["operator"]))
-        show(f"The control room, for a day: {links.base_url}/enter/{token}")
+        show(f"The control room and operations, for a day: {links.base_url}/enter/{token}")
     build_server(pages, host, port).run()
+
+
+def _get_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _list_proxies(settings: Settings) -> list[Authenticator]:

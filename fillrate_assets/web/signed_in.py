@@ -83,3 +83,16 @@ def find_person(request: Request) -> Person:
     if not isinstance(request.user, Person):
         raise HTTPException(401)
     return request.user
+
+
+def require_operator(request: Request) -> Person:
+    """Find the operator who visits.
+
+    Raises:
+        HTTPException: 401 where no one is signed in; 404 for anyone else, as if the page were not there.
+
+    """
+    person = find_person(request)
+    if not person.is_operator:
+        raise HTTPException(404)
+    return person

@@ -21,6 +21,7 @@ from fillrate_assets import settings
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.cli.operations_systems import make_systems
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.storage.database import Database
@@ -46,7 +47,7 @@ _PATIENCE_SECONDS: Final = 120
 )
 def test_without_a_url_and_a_secret_it_does_not_start(tmp_path: Path, env: str, given: dict[str, str]) -> None:
     with pytest.raises(PermanentFailure, match="FILLRATE_WEB__FEEDBACK_SECRET"):
-        server.serve(settings.load(home=tmp_path, env=env, **given), "127.0.0.1", 0, print)
+        server.serve(settings.load(home=tmp_path, env=env, **given), "127.0.0.1", 0, print, make_systems)
 
 
 def test_the_secret_is_not_shown(tmp_path: Path) -> None:
