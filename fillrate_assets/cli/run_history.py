@@ -81,10 +81,10 @@ def _created_since(since: datetime, *statuses: dg.DagsterRunStatus) -> dg.RunsFi
 def _describe_run(record: dg.RunRecord) -> Run:
     run = record.dagster_run
     first, last = (run.tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
-    partition = run.tags.get("dagster/partition") or " to ".join(dict.fromkeys(filter(None, (first, last))))
+    keys = run.tags.get("dagster/partition") or " to ".join(dict.fromkeys(filter(None, (first, last))))
     created, begun, ended = record.create_timestamp.astimezone(UTC), record.start_time, record.end_time
     took = timedelta(seconds=ended - begun) if begun and ended else None
-    return Run(run.run_id, run.job_name, partition, run.status.value, created, took)
+    return Run(run.run_id, run.job_name, keys.replace("|", " "), run.status.value, created, took)
 
 
 def _describe_instigator(state: Any, ticks: Any) -> Instigator:  # noqa: ANN401 - Dagster does not export their classes

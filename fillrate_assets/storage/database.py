@@ -30,6 +30,9 @@ class Database:
     pooled: bool = field(default=False, repr=False)
     """Whether connections are used again; see `hold_open`."""
 
+    statement_seconds: int = field(default=sql.STATEMENT_SECONDS, repr=False)
+    """How long a server may work at one statement."""
+
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """Return the record store's database of an environment."""
@@ -38,7 +41,9 @@ class Database:
     @property
     def engine(self) -> sa.Engine:
         """Return the engine that finds its tables; it raises the errors of SQLAlchemy."""
-        return sql.get_engine(self.url, schema=self.schema, pooled=self.pooled)
+        return sql.get_engine(
+            self.url, schema=self.schema, pooled=self.pooled, statement_seconds=self.statement_seconds
+        )
 
     @contextmanager
     def connect(self, system: str = RECORD_STORE) -> Iterator[sa.Connection]:

@@ -29,7 +29,9 @@ from fillrate_assets.web.authentication import Authenticator, ProxyHeaders, Sess
 from fillrate_assets.web.connections import BoundedProtocol
 from fillrate_assets.web.control_room import app as control_room
 from fillrate_assets.web.operations import app as operations
+from fillrate_assets.web.operations.sections import READ_SECONDS
 from fillrate_assets.web.operations.systems import Systems
+from fillrate_assets.web.operations.views import PATH as OPERATIONS
 
 MAX_HEAD: Final = 16 * 1024
 """Bytes of a request before its body."""
@@ -111,6 +113,8 @@ def serve(
     room = ControlRoom(
         answers, alerts, Lake(settings.storage.lake_root), policy=lambda: policies.read_active().champion
     )
+    # What a page gives up waiting for is not to work on behind it.
+    systems = make_systems(settings, replace(database, statement_seconds=READ_SECONDS))
     pages = build_app(
         alerts=alerts,
         answers=answers,
@@ -119,12 +123,13 @@ def serve(
         allowed_hosts=settings.web.allowed_hosts,
         routes=[
             *control_room.build_routes(room, sessions, ways, base_url=links.base_url),
-            *operations.build_routes(make_systems(settings, database), ways, actions, base_url=links.base_url),
+            *operations.build_routes(systems, ways, actions, base_url=links.base_url),
         ],
     )
     if is_loopback(host):
         token = sessions.sign(Person.with_grants("", ["operator"]))
-        show(f"The control room and operations, for a day: {links.base_url}/enter/{token}")
+        show(f"The control room, for a day: {links.base_url}/enter/{token}")
+        show(f"Operations, once that was opened: {links.base_url}{OPERATIONS}")
     build_server(pages, host, port).run()
 
 

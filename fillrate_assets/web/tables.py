@@ -18,6 +18,10 @@ PAGE_ROWS: Final = 50
 MAX_PAGE: Final = 20
 """What a page costs is bounded: the CLI has the rest of a longer list."""
 
+_SHORT: Final = 20
+"""Characters that stay on one line: a time has as many."""
+
+_SECOND: Final = timedelta(seconds=1)
 _MINUTE: Final = timedelta(minutes=1)
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
@@ -102,15 +106,19 @@ def format_cell(cell: Cell) -> str:
             return str(cell)
 
 
-def is_number(cell: Cell) -> bool:
-    """Return whether a value is aligned to the right."""
-    return isinstance(cell, (int, Decimal, timedelta))
+def name_style(cell: Cell) -> str:
+    """Name the style of a value: a number is aligned to the right, what is short is never broken."""
+    if isinstance(cell, (int, Decimal, timedelta)):
+        return "number"
+    return "short" if len(format_cell(cell)) <= _SHORT else ""
 
 
 def format_duration(duration: timedelta) -> str:
     """Format a duration in the two units that matter."""
+    if duration < _SECOND:
+        return f"{max(duration, timedelta(0)) / timedelta(milliseconds=1):.0f} ms"
     if duration < _MINUTE:
-        return f"{max(duration, timedelta(0)).total_seconds():.0f} s"
+        return f"{duration / _SECOND:.0f} s"
     if duration < _HOUR:
         return f"{duration // _MINUTE} min"
     if duration < _DAY:

@@ -129,7 +129,9 @@ def test_a_job_that_fails_is_retried_then_a_dead_letter_which_can_be_redriven(qu
             "j1~001": (2, "7.1"),
         }
         assert (queue.count_dead_letters(), queue.count_parked()) == (2, 0)
+        assert queue.find_dead_letter("j2") == dead["j2"]
         queue.discard("j2")
+        assert queue.find_dead_letter("j2") is None
         runs.decide = lambda _: Done()
         queue.redrive("j1~001")
         wait_until(lambda: runs.ids[-1] == "j1~002" and not queue.count_waiting())

@@ -24,7 +24,7 @@ from fillrate_assets.web.operations.systems import Systems
 from fillrate_assets.web.operations.views import PATH, TABLES, VIEWS, Query, describe_letter, dump_body
 from fillrate_assets.web.rendering import make_templates
 from fillrate_assets.web.signed_in import Pages, require_operator
-from fillrate_assets.web.tables import Link, Paging, format_cell, is_number
+from fillrate_assets.web.tables import Link, Paging, format_cell, name_style
 
 _LOG: Final = logging.getLogger("fillrate.operations")
 _PROBLEMS: Final = {
@@ -44,7 +44,7 @@ class _OperationsPages:
             "views": {name: title for name, (title, _) in VIEWS.items()},
             "formats": [*FORMATS],
             "format_cell": format_cell,
-            "is_number": is_number,
+            "name_style": name_style,
             "is_link": lambda cell: isinstance(cell, Link),
         }
         self.pages = Pages(make_templates("fillrate_assets.web.operations", shared), _LOG, _PROBLEMS)
