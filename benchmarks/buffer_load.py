@@ -163,7 +163,7 @@ class Platform:
         lap()
         tick.recommend(self.ticks, snapshot_ts=at, policy=POLICY)
         lap()
-        tick.alert(self.ticks, snapshot_ts=at, policy=POLICY)
+        tick.alert(masters, self.ticks, snapshot_ts=at, policy=POLICY)
         lap()
         self.delivery.dispatch(masters, self.ticks, policy=POLICY, now=at + timedelta(seconds=20))
         lap()

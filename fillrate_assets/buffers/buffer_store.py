@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import polars as pl
 import sqlalchemy as sa
 
-from fillrate_assets.buffers import schema
+from fillrate_assets.buffers import control_schema, schema
 from fillrate_assets.buffers.rules import unit_convention
 from fillrate_assets.buffers.rules.tick import MasterData
 from fillrate_assets.core import parsing
@@ -32,6 +32,7 @@ WAREHOUSE_PATHS: Final = declare_table(schema.WAREHOUSE_PATHS)
 # SQL Server takes 900 bytes for a key, two for a letter.
 ALERT_ROUTES: Final = declare_table(schema.ALERT_ROUTES, lengths={"unit_type": 16, "min_severity": 16, "channel": 255})
 SHIFTS: Final = declare_table(schema.SHIFTS)
+ON_CALL: Final = declare_table(control_schema.ON_CALL, lengths={"channel": 255})
 FEEDBACK: Final = declare_table(
     schema.FEEDBACK,
     sa.Index("buffer_feedback_by_time", "answered_at"),
@@ -63,7 +64,7 @@ class BufferStore:
 
         """
         with self.database.connect() as connection:
-            warehouses, members, shifts, routes, paths = (
+            warehouses, members, shifts, routes, paths, on_call = (
                 _read_table(
                     connection, table, frame, *([] if warehouse is None else [_is_of_warehouse(table, warehouse)])
                 )
@@ -73,6 +74,7 @@ class BufferStore:
                     (SHIFTS, schema.SHIFTS),
                     (ALERT_ROUTES, schema.ALERT_ROUTES),
                     (WAREHOUSE_PATHS, schema.WAREHOUSE_PATHS),
+                    (ON_CALL, control_schema.ON_CALL),
                 )
             )
         warehouses = _check_warehouses(warehouses)
@@ -95,6 +97,11 @@ class BufferStore:
             pl.when(pl.col("capacity") <= 0).then(pl.format("capacity {} is not above 0", "capacity")),
             pl.when(unit_convention.is_ambiguous()).then(pl.lit("another path makes the same unit")),
         )
+        on_call = _add_problems(
+            on_call.with_columns(pl.col("updated_by").fill_null("")),
+            control_schema.ON_CALL,
+            pl.when(pl.col("to_ts") <= pl.col("from_ts")).then(pl.lit("to_ts is not after from_ts")),
+        )
         named, written = _select_valid(paths, schema.WAREHOUSE_PATHS), _mask_unreadable(members)
         derived = unit_convention.derive_warehouses(warehouses, named)
         of_units = unit_convention.derive_members(named, written)
@@ -104,6 +111,7 @@ class BufferStore:
             shifts=_select_valid(shifts, schema.SHIFTS),
             alert_routes=_select_valid(routes, schema.ALERT_ROUTES),
             paths=named,
+            on_call=_select_valid(on_call, control_schema.ON_CALL),
             rejects=pl.concat(
                 [
                     _collect_rejects(warehouses, schema.WAREHOUSES),
@@ -112,6 +120,7 @@ class BufferStore:
                     _collect_rejects(shifts, schema.SHIFTS),
                     _collect_rejects(routes, schema.ALERT_ROUTES),
                     _collect_rejects(paths, schema.WAREHOUSE_PATHS),
+                    _collect_rejects(on_call, control_schema.ON_CALL),
                 ]
             ).sort("table", "key", "reason"),
         )
@@ -145,6 +154,7 @@ class BufferStore:
                 (SHIFTS, schema.SHIFTS, masters.shifts),
                 (ALERT_ROUTES, schema.ALERT_ROUTES, masters.alert_routes),
                 (WAREHOUSE_PATHS, schema.WAREHOUSE_PATHS, masters.paths),
+                (ON_CALL, control_schema.ON_CALL, masters.on_call),
             ):
                 _merge_rows(connection, table, frame, rows)
 

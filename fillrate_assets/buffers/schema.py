@@ -54,6 +54,9 @@ REASONS: Final = (
     "NOT_STAFFED",
     "DATA_STALE",
     "EXPIRED_NO_DATA",
+    "ACKNOWLEDGED",
+    "SNOOZED",
+    "MAINTENANCE",
 )
 """HISTORY_GAP is why an alert is NEW, ESCALATED and CHANGED why it is sent again, the others why it is SUPPRESSED."""
 
@@ -215,7 +218,7 @@ MASTER_REJECTS: Final = TableSchema(
     "master_rejects",
     (),
     (
-        Column("table", pl.String, "warehouse, warehouse_path, unit_member, alert_route or shift"),
+        Column("table", pl.String, "warehouse, warehouse_path, unit_member, alert_route, shift or on_call"),
         Column("key", pl.String, "Values of the row's key, comma separated"),
         Column("reason", pl.String, "What is wrong with the row, and what becomes of it"),
     ),

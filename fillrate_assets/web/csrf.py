@@ -16,7 +16,7 @@ from starlette.requests import Request
 MAX_BODY: Final = 16 * 1024
 """Bytes of a form; the longest that can be taken has some 12,000, as each letter of a note may take 12."""
 
-MAX_FIELDS: Final = 10
+MAX_FIELDS: Final = 20
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _FORM: Final = "application/x-www-form-urlencoded"
 _VISIT: Final = re.compile(r"[A-Za-z0-9_-]{22}")

@@ -36,7 +36,7 @@ def clean_text(text: object) -> object:
     return "".join(c for c in lines if c == "\n" or unicodedata.category(c) != "Cc").strip() or None
 
 
-def _drop_invisible(text: object) -> object:
+def drop_invisible(text: object) -> object:
     """Return a name without what shows nothing: names that look the same are one person's, and none is no name."""
     if not isinstance(text, str):
         return text
@@ -44,11 +44,12 @@ def _drop_invisible(text: object) -> object:
     return shown if any(unicodedata.category(c)[0] not in "CMZ" for c in shown) else None
 
 
-def _join_lines(text: object) -> object:
+def join_lines(text: object) -> object:
+    """Join the lines of a text, and what blanks are between its words."""
     return " ".join(text.split()) if isinstance(text, str) else text
 
 
-def _limit_length(limit: int) -> BeforeValidator:
+def limit_length(limit: int) -> BeforeValidator:
     """Limit a text in UTF-16 units, which SQL Server counts."""
 
     def check(text: object) -> object:
@@ -63,13 +64,13 @@ def _limit_length(limit: int) -> BeforeValidator:
 # The validators of a field run from the last to the first.
 Name = Annotated[
     str,
-    _limit_length(MAX_NAME),
-    BeforeValidator(_join_lines),
-    BeforeValidator(_drop_invisible),
+    limit_length(MAX_NAME),
+    BeforeValidator(join_lines),
+    BeforeValidator(drop_invisible),
     BeforeValidator(clean_text),
 ]
-Note = Annotated[str | None, _limit_length(MAX_NOTE), BeforeValidator(clean_text)]
-Reason = Annotated[str, _limit_length(MAX_NOTE), BeforeValidator(clean_text)]
+Note = Annotated[str | None, limit_length(MAX_NOTE), BeforeValidator(clean_text)]
+Reason = Annotated[str, limit_length(MAX_NOTE), BeforeValidator(drop_invisible), BeforeValidator(clean_text)]
 """A note that must be there."""
 
 Id = Annotated[str, Field(pattern=ID)]

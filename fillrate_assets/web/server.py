@@ -122,7 +122,7 @@ def serve(
         policy_version=lambda: room.policy().version,
         allowed_hosts=settings.web.allowed_hosts,
         routes=[
-            *control_room.build_routes(room, sessions, ways, base_url=links.base_url),
+            *control_room.build_routes(room, sessions, ways, actions, base_url=links.base_url),
             *operations.build_routes(systems, ways, actions, base_url=links.base_url),
         ],
     )

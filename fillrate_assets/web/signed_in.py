@@ -29,6 +29,13 @@ _PROBLEMS: Final = {
         "Who are you?",
         "Come through your company's sign-in, or open the link that `fillrate serve` prints where it was started.",
     ),
+    **dict.fromkeys(
+        (400, 403, 413, 415),
+        (
+            "Nothing was changed",
+            "What came was not the form of our own page, or it is not yours to send. Open the page again.",
+        ),
+    ),
     404: ("Nothing is here", "There is no such page, or it is not yours to see."),
     503: ("Not now", "A store does not answer. Try again in a minute."),
 }

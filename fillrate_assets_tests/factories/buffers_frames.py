@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from fillrate_assets.buffers import schema
+from fillrate_assets.buffers import control_schema, schema
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
 from fillrate_assets.core.table_schema import TableSchema
 
@@ -78,6 +78,28 @@ def make_warehouses(*rows: Row) -> pl.DataFrame:
     """Make `WAREHOUSES`: W1 in Chicago, active."""
     row = {"warehouse": "W1", "dc": "CHI", "name": "Chicago West", "time_zone": "America/Chicago", "active": True}
     return _make_frame(schema.WAREHOUSES, rows, row)
+
+
+def make_acknowledgements(*rows: Row) -> pl.DataFrame:
+    """Make `ACKNOWLEDGEMENTS`: Kim knows of the episode of `alerts`, which was to act on, since tick 1."""
+    said = {"direction": "OVERFLOW", "episode": 1, "severity": "ACT", "acknowledged_by": "Kim"}
+    row = {"unit_id": "W1_PICK_TOTAL", "warehouse": "W1", "acknowledged_at": make_tick(1), **said}
+    return _make_frame(control_schema.ACKNOWLEDGEMENTS, rows, row)
+
+
+def make_silences(*rows: Row) -> pl.DataFrame:
+    """Make `SILENCES`: Kim snoozed W1_PICK_TOTAL at tick 0, for an hour; each row has an id of its own."""
+    scope = {"warehouse": "W1", "pool": schema.ANY, "unit_id": "W1_PICK_TOTAL"}
+    span = {"from_ts": TICK, "to_ts": make_tick(12), "created_at": TICK}
+    row = {"kind": "SNOOZE", **scope, **span, "reason": "a scan gun is lost", "created_by": "Kim"}
+    numbered = tuple({"silence_id": f"S{number}", **each} for number, each in enumerate(rows))
+    return _make_frame(control_schema.SILENCES, numbered, row)
+
+
+def make_on_call(*rows: Row) -> pl.DataFrame:
+    """Make `ON_CALL`: Kim, for every warehouse, without an end."""
+    row = {"dc": schema.ANY, "warehouse": schema.ANY, "channel": "slack:kim", "from_ts": make_tick(-1000)}
+    return _make_frame(control_schema.ON_CALL, rows, {**row, "person": "Kim", "updated_by": "test"})
 
 
 def make_feedback(*rows: Row) -> pl.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import httpx
 import polars as pl
+from starlette.types import ASGIApp
 
 from fillrate_assets import settings
 from fillrate_assets.buffers import schema
@@ -21,15 +22,18 @@ from fillrate_assets.buffers.report.control_room import ControlRoom
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.settings import Settings
+from fillrate_assets.storage.action_log import ActionLog
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets.web.access import Person
+from fillrate_assets.web.actions import Actions
 from fillrate_assets.web.app import build_app
 from fillrate_assets.web.authentication import Authenticator, SessionSigner
 from fillrate_assets.web.control_room.app import build_routes
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import POLICY, TICK, make_tick
 from fillrate_assets_tests.factories.web_floor import SECRET, make_masters
+from fillrate_assets_tests.fixtures.asgi_transport import AsgiTransport
 from fillrate_assets_tests.fixtures.embedded import create_database
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 from fillrate_assets_tests.fixtures.sending_process import LIFETIME, render
@@ -114,22 +118,34 @@ def store_ticks(home: Settings) -> None:
 @contextmanager
 def serve_room(home: Path, *more: Authenticator) -> Iterator[Room]:
     """Serve a control room until the block ends; what more says who someone is comes before its sessions."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    room, app = _build(home, f"http://127.0.0.1:{listening.getsockname()[1]}", more)
+    with room.transport, serve_app(app, listening):
+        yield room
+
+
+@contextmanager
+def open_room(home: Path) -> Iterator[Room]:
+    """Open a control room without a server, until the block ends."""
+    room, app = _build(home, "http://floor.example", ())
+    with AsgiTransport(app) as room.transport:
+        yield room
+
+
+def _build(home: Path, base_url: str, more: Sequence[Authenticator]) -> tuple[Room, ASGIApp]:
     chosen = settings.load(home=home)
     store_ticks(chosen)
     database = Database.from_settings(chosen)
-    listening = socket.create_server(("127.0.0.1", 0))
-    base_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    transport = httpx.HTTPTransport()
-    room = Room(chosen, base_url, SessionSigner([SECRET], lambda: room.now), transport)
+    room = Room(chosen, base_url, SessionSigner([SECRET], lambda: room.now), httpx.HTTPTransport())
     buffers, notices = BufferStore(database), NoticeStore(database)
     shown = ControlRoom(buffers, notices, Lake(chosen.storage.lake_root), lambda: POLICY)
-    app = build_app(
+    actions = Actions(base_url, [SECRET], ActionLog(database), lambda: room.now)
+    ways = [*more, room.sessions]
+    return room, build_app(
         alerts=notices,
         answers=buffers,
         links=LinkSigner(base_url, [SECRET]),
         policy_version=lambda: POLICY.version,
         clock=lambda: room.now,
-        routes=build_routes(shown, room.sessions, [*more, room.sessions], base_url=base_url, clock=lambda: room.now),
+        routes=build_routes(shown, room.sessions, ways, actions, base_url=base_url, clock=lambda: room.now),
     )
-    with transport, serve_app(app, listening):
-        yield room

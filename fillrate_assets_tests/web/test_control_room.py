@@ -17,7 +17,7 @@ from fillrate_assets.buffers.buffer_store import FEEDBACK, BufferStore
 from fillrate_assets.buffers.report.board import render_board
 from fillrate_assets.storage.database import Database
 from fillrate_assets.web.authentication import LIFETIME, ProxyHeaders
-from fillrate_assets.web.control_room.app import REFRESH_SECONDS
+from fillrate_assets.web.control_room.boards import REFRESH_SECONDS
 from fillrate_assets.web.control_room.charts import Frame, draw_sparkline
 from fillrate_assets.web.security_headers import HEADERS
 from fillrate_assets_tests.factories import buffers_frames
@@ -107,9 +107,10 @@ def test_a_proxy_signs_in_and_its_groups_say_what_is_seen(room: Room) -> None:
     assert browser.get("/floor", headers={"X-User": "kim"}).status_code == 404
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_nothing_can_be_changed(room: Room, method: str) -> None:
-    assert room.sign_in("operator").request(method, "/floor/W1").status_code == 405
+@pytest.mark.parametrize(("method", "path"), [("POST", "/floor"), ("PUT", "/floor/W1"), ("DELETE", "/floor/W1")])
+def test_nothing_is_changed_but_by_a_form(room: Room, method: str, path: str) -> None:
+    assert room.sign_in("operator").request(method, path).status_code == 405
+    assert room.sign_in("operator").post("/floor/W1").status_code == 415
 
 
 # --- what

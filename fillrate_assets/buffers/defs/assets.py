@@ -163,7 +163,7 @@ def buffer_alerts(
     """
     run = _find_run(context, buffer_store, policies, lake)
     for at in run.ticks:
-        tick.alert(run.tick_store, snapshot_ts=at, policy=run.policy)
+        tick.alert(run.masters, run.tick_store, snapshot_ts=at, policy=run.policy)
     now = datetime.now(UTC)
     began = perf_counter()
     dispatched = delivery.dispatch(run.everything, run.tick_store, policy=run.policy, now=now, show=context.log.info)

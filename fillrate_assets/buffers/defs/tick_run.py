@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from time import perf_counter
@@ -19,6 +19,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.control_store import ControlStore
 from fillrate_assets.buffers.policy_store import ActivePolicies, PolicyStore, find_active_policies
 from fillrate_assets.buffers.rules.path_signals import load_time_zone, select_active_warehouses
 from fillrate_assets.buffers.rules.policy import Policy
@@ -33,6 +34,9 @@ LATE: Final = 3 * TICK
 """A tick of so long ago is no sign that ticks run, and what it had to report is too old."""
 
 _DAY: Final = timedelta(days=1)
+_ANY_EPISODE: Final = timedelta(days=7)
+"""An acknowledgement is of an episode that may have been open for so long."""
+
 _POLICIES: Final = "policies"
 _INSTANT: Final = timedelta.resolution
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -123,7 +127,8 @@ def find_tick_run(context: Context, store: BufferStore, policies: PolicyStore, l
     days = tuple(partitions.list_days(context))
     dcs = sorted({dc for dc, _ in days})
     run = context.op_execution_context.run
-    everything, contenders = read_inputs(run, store, policies, lake)
+    since = datetime.combine(min(day for _, day in days), time(), UTC) - _ANY_EPISODE
+    everything, contenders = read_inputs(run, store, policies, lake, since=since)
     tick_store = LakeTickStore(lake, tuple(dcs))
     tick = partitions.get_tick(run.tags)
     if tick is not None:
@@ -141,17 +146,23 @@ def _find_begin(context: Context, now: datetime) -> datetime:
 
 
 def read_inputs(
-    run: dg.DagsterRun, store: BufferStore, policies: PolicyStore, lake: Lake
+    run: dg.DagsterRun, store: BufferStore, policies: PolicyStore, lake: Lake, *, since: datetime
 ) -> tuple[MasterData, ActivePolicies]:
     """Read the master data and policies of a run: as its first step found them, whichever process runs the others.
 
-    What changes meanwhile counts in the next run. A run that resumes another one takes that one's.
+    What changes meanwhile counts in the next run. A run that resumes another one takes that one's. What people set in
+    the control room is read as far back as its ticks may need it.
     """
     resumed = [run.parent_run_id] if run.parent_run_id and run.step_keys_to_execute else []
     for run_id in (run.run_id, *resumed):
         if (content := lake.read_file(_path_of_inputs(run_id))) is not None:
             return _unpack(content)
-    masters, rows = store.read_master_data(), policies.read_all()
+    controls, rows = ControlStore(store.database), policies.read_all()
+    masters = replace(
+        store.read_master_data(),
+        acknowledgements=controls.read_acknowledgements(since),
+        silences=controls.read_silences(since),
+    )
     active = find_active_policies(rows)
     usable = (pl.col("role") == "RETIRED") | pl.col("version").is_in([each.version for each in active.all])
     lake.write_file(_path_of_inputs(run.run_id), _pack(masters, rows.filter(usable)))
@@ -173,9 +184,9 @@ def _pack(masters: MasterData, policies: pl.DataFrame) -> bytes:
 def _unpack(content: bytes) -> tuple[MasterData, ActivePolicies]:
     packed = pl.read_parquet(content)
     frames = {name: packed[name][0].struct.unnest() for name in packed.columns}
-    return MasterData(**{each.name: frames[each.name] for each in fields(MasterData)}), find_active_policies(
-        frames[_POLICIES]
-    )
+    # A run that was begun before an upgrade lacks what the upgrade added.
+    masters = MasterData(**{each.name: frames[each.name] for each in fields(MasterData) if each.name in frames})
+    return masters, find_active_policies(frames[_POLICIES])
 
 
 def _list_later_ticks(tick_store: LakeTickStore, dcs: list[str], tick: datetime) -> list[datetime]:

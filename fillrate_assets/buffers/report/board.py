@@ -7,6 +7,8 @@ from typing import Final
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.control_store import ControlStore
+from fillrate_assets.buffers.report.unit_controls import format_controls, read_unit_controls
 from fillrate_assets.buffers.rules import status_board
 from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.tick_store import LakeTickStore
@@ -18,7 +20,7 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
 
 _RECENT: Final = timedelta(days=2)
-_HEADINGS: Final = ("state", "unit", "label", "full", "left", "action", "how many", "data")
+_HEADINGS: Final = ("state", "unit", "label", "full", "left", "action", "how many", "data", "stopped")
 
 
 def render_board(settings: Settings, at: datetime | None, now: datetime) -> list[str]:
@@ -34,11 +36,17 @@ def render_board(settings: Settings, at: datetime | None, now: datetime) -> list
         SourceUnavailable: a store did not answer.
 
     """
-    masters = BufferStore(Database.from_settings(settings)).read_master_data()
+    store = BufferStore(Database.from_settings(settings))
+    masters = store.read_master_data()
     tick_store = LakeTickStore(Lake(settings.storage.lake_root), tuple(sorted(set(masters.warehouses["dc"]))))
     tick = find_tick(tick_store, at, now)
     said, units = (
         tick_store.read(frame, tick, tick).collect() for frame in (schema.RECOMMENDATIONS, schema.UNIT_TIMESERIES)
+    )
+    open_alerts = tick_store.read(schema.ALERTS, tick, tick).filter("is_open").collect()
+    time_zones = dict(masters.warehouses.select("warehouse", "time_zone").iter_rows())
+    controls = read_unit_controls(
+        ControlStore(store.database), said.select("warehouse", "pool", "unit_id"), open_alerts, time_zones, at or now
     )
     zones = {load_time_zone(name) for name in masters.warehouses["time_zone"].unique()}
     there = f", {tick.astimezone(zones.pop()):%H:%M} there" if len(zones) == 1 else ""
@@ -54,6 +62,7 @@ def render_board(settings: Settings, at: datetime | None, now: datetime) -> list
             row["action"] or "",
             row["how_many"] or "",
             f"{row['quality'] or ''} {row['missing_feeds'] or ''}".strip(),
+            format_controls(controls[row["unit_id"]]),
         ]
         for row in status_board.list_units(said, units, masters.labels).iter_rows(named=True)
     ]

@@ -11,9 +11,11 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.control_store import ControlStore
 from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.report.board import find_tick
 from fillrate_assets.buffers.report.notice_text import Described, describe_recommendation
+from fillrate_assets.buffers.report.unit_controls import UnitControls, read_unit_controls
 from fillrate_assets.buffers.rules import status_board
 from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.policy import Policy
@@ -39,12 +41,17 @@ class Site:
     warehouse: str
     dc: str
     name: str
-    zone: tzinfo
+    time_zone: str
+
+    @property
+    def zone(self) -> tzinfo:
+        """Its time zone; UTC where that does not exist."""
+        return load_time_zone(self.time_zone)
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Site:
         """Make it of a row of `WAREHOUSES`."""
-        return cls(row["warehouse"], row["dc"], row["name"], load_time_zone(row["time_zone"]))
+        return cls(row["warehouse"], row["dc"], row["name"], row["time_zone"])
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,7 @@ class UnitState:
     """To whom, in that episode."""
 
     answers: Sequence[Answer]
+    controls: UnitControls
     trend: Sequence[float | None]
     """Fill at the ticks of the last hour."""
 
@@ -141,6 +149,11 @@ class ControlRoom:
     lake: Lake
     policy: Callable[[], Policy]
     """Returns the policy that decides now."""
+
+    @property
+    def controls(self) -> ControlStore:
+        """What people set."""
+        return ControlStore(self.buffers.database)
 
     def read_overview(self, warehouses: pl.DataFrame, now: datetime) -> tuple[datetime, list[SiteState]]:
         """Read the latest tick and what each of some warehouses is at it, worst first.
@@ -228,6 +241,8 @@ class ControlRoom:
         answers = self.buffers.read_feedback(tick - PAST).filter(chosen)
         rows = {row["unit_id"]: row for row in status_board.select_worst(said).iter_rows(named=True)}
         listed = status_board.list_units(said, past.filter(snapshot_ts=tick), labels)
+        places = said.select("warehouse", "pool", "unit_id")
+        controls = read_unit_controls(self.controls, places, still_open, {site.warehouse: site.time_zone}, until)
         moments = pl.datetime_range(tick - TREND, tick, TICK, eager=True, time_unit="us")
         for unit in listed.iter_rows(named=True):
             unit_id, row = unit["unit_id"], rows[unit["unit_id"]]
@@ -244,6 +259,7 @@ class ControlRoom:
                 opened if isinstance(opened, datetime) else None,
                 _list_sent(history.filter(unit_id=unit_id), tick),
                 _list_answers(answers.filter(unit_id=unit_id), until) if opened else [],
+                controls[unit_id],
                 [by_tick.get(moment) for moment in moments],
             )
 

@@ -52,6 +52,9 @@ _REASON: Final = {
     "NOT_STAFFED": "no one is scheduled there",
     "DATA_STALE": "no usable data now",
     "EXPIRED_NO_DATA": "no data for an hour: no longer monitored",
+    "ACKNOWLEDGED": "someone knows",
+    "SNOOZED": "snoozed",
+    "MAINTENANCE": "in maintenance",
 }
 _ENDED: Final = {
     "MOVE_STAFF": "Send the moved associates back.",

@@ -18,6 +18,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy, Suppression
+from fillrate_assets.buffers.rules.silences import NO_CONTROLS, Controls, join_silences
 from fillrate_assets.core.table_schema import TIMESTAMP
 
 KEY: Final = ["unit_id", "direction"]
@@ -42,12 +43,18 @@ _STATE: Final = (
 
 
 def compute_alerts(
-    recommendations: pl.DataFrame, history: pl.DataFrame, *, snapshot_ts: datetime, policy: Policy
+    recommendations: pl.DataFrame,
+    history: pl.DataFrame,
+    *,
+    snapshot_ts: datetime,
+    policy: Policy,
+    controls: Controls = NO_CONTROLS,
 ) -> pl.DataFrame:
     """Label every episode that is open, or that ends, at a tick: sent or suppressed (decision 0060).
 
     An action that differs from the one that the floor was last notified of is sent as ONGOING(CHANGED). A unit without
-    a row is UNKNOWN.
+    a row is UNKNOWN. An acknowledgement stops repeats for their window, a snooze what is no emergency, maintenance
+    everything (decision 0302).
 
     Args:
         recommendations: `RECOMMENDATIONS` of the tick.
@@ -55,6 +62,7 @@ def compute_alerts(
             what the last tick left open matters: it ends as EXPIRED_NO_DATA, or returns as NEW(HISTORY_GAP).
         snapshot_ts: the tick, UTC.
         policy: windows and counts.
+        controls: what people stopped, as of the tick.
 
     Returns:
         `ALERTS` of the tick, sorted by key. `seq` is 0 while nothing was sent in the episode: its CLEARED is not sent.
@@ -69,8 +77,9 @@ def compute_alerts(
         .with_columns((pl.col("is_open") & ~pl.col("lapsed")).alias("is_open"))
         .with_columns((pl.col("own") & ~pl.col("is_open")).alias("opens"), _derive_input().alias("input"))
         .with_columns(_derive_episode(snapshot_ts, rules))
+        .pipe(_join_controls, controls)
         .with_columns((pl.col("openings").list.len() >= rules.flapping_openings).alias("flapping"))
-        .with_columns(_is_due(rules).alias("due"))
+        .with_columns(_is_due(rules).alias("due"), _is_acknowledged(rules).alias("acknowledged"))
         .with_columns(_derive_decision(rules).alias("decision"))
         .unnest("decision")
         .with_columns(_derive_next_state())
@@ -235,16 +244,39 @@ def _compute_first_episode(snapshot_ts: datetime, rules: Suppression) -> int:
     return (minutes - minutes % rules.history_minutes) // TICK_MINUTES
 
 
+def _join_controls(keys: pl.DataFrame, controls: Controls) -> pl.DataFrame:
+    """Join keys with the kinds of silences that are in force, and with who acknowledged their episode last."""
+    kinds = join_silences(keys.unique("unit_id"), controls.silences).group_by("unit_id").agg(pl.col("kind").unique())
+    last = controls.acknowledgements.sort("acknowledged_at").unique(EPISODE, keep="last")
+    acknowledged = last.select(*EPISODE, "acknowledged_at", pl.col("severity").cast(_SEVERITY).alias("known_severity"))
+    return keys.join(kinds, on="unit_id", how="left").join(acknowledged, on=EPISODE, how="left")
+
+
+def _is_silent(kind: str) -> pl.Expr:
+    return pl.col("kind").list.contains(kind).fill_null(value=False)
+
+
+def _is_acknowledged(rules: Suppression) -> pl.Expr:
+    """Return whether someone knows of a problem that is as bad, and the window since they said so is not over."""
+    known = (pl.col("severity") <= pl.col("known_severity")).fill_null(value=False)
+    return known & ~_is_past("acknowledged_at", _derive_scaled_window(rules))
+
+
 def _is_due(rules: Suppression) -> pl.Expr:
     """Return whether the window since the last notice is over, or it is worse than notified then, or another action."""
-    factor = pl.when("flapping").then(rules.flapping_window_factor).otherwise(1)
     changed = _is_changed() & _is_past("last_notified_ts", rules.changed * TICK_MINUTES)
-    return _is_past("last_notified_ts", _derive_window(rules) * factor * TICK_MINUTES) | _is_worse() | changed
+    return _is_past("last_notified_ts", _derive_scaled_window(rules)) | _is_worse() | changed
 
 
 def _is_changed() -> pl.Expr:
     """Return whether another action is requested than the floor was last notified of; a warning requests none."""
     return (pl.col("action") != pl.col("notified_action")).fill_null(value=False) & (pl.col("severity") != "WARN")
+
+
+def _derive_scaled_window(rules: Suppression) -> pl.Expr:
+    """Derive the minutes between two notices of one problem: more of one that comes and goes."""
+    factor = pl.when("flapping").then(rules.flapping_window_factor).otherwise(1)
+    return _derive_window(rules) * factor * TICK_MINUTES
 
 
 def _derive_window(rules: Suppression) -> pl.Expr:
@@ -277,6 +309,10 @@ def _derive_decision(rules: Suppression) -> pl.Expr:
     return (
         pl.when(lapsed & ~opens)
         .then(_derive_row("SUPPRESSED", "EXPIRED_NO_DATA"))
+        .when((state == "ACTION") & _is_silent("MAINTENANCE"))
+        .then(_derive_row("SUPPRESSED", "MAINTENANCE"))
+        .when((state == "ACTION") & (pl.col("severity") != "EMERGENCY") & _is_silent("SNOOZE"))
+        .then(_derive_row("SUPPRESSED", "SNOOZED"))
         .when(due & unsent & lapsed)
         .then(_derive_row("NEW", "HISTORY_GAP"))
         .when(due & unsent)
@@ -285,6 +321,8 @@ def _derive_decision(rules: Suppression) -> pl.Expr:
         .then(_derive_row("ONGOING", "ESCALATED"))
         .when(due & _is_changed())
         .then(_derive_row("ONGOING", "CHANGED"))
+        .when(due & pl.col("acknowledged"))
+        .then(_derive_row("SUPPRESSED", "ACKNOWLEDGED"))
         .when(due)
         .then(_derive_row("ONGOING"))
         .when((state == "ACTION") & unsent)

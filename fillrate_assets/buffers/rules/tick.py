@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import polars as pl
 
-from fillrate_assets.buffers import schema
+from fillrate_assets.buffers import control_schema, schema
 from fillrate_assets.buffers.rules import (
     alert_suppression,
     conflict_resolution,
@@ -28,6 +28,7 @@ from fillrate_assets.buffers.rules import (
 )
 from fillrate_assets.buffers.rules.path_signals import Feed
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
+from fillrate_assets.buffers.rules.silences import select_controls
 from fillrate_assets.core.table_schema import TableSchema
 
 TICK: Final = timedelta(minutes=TICK_MINUTES)
@@ -72,6 +73,15 @@ class MasterData:
 
     rejects: pl.DataFrame = field(default_factory=schema.MASTER_REJECTS.make_empty().collect)
     """`schema.MASTER_REJECTS`: the rows with a mistake."""
+
+    on_call: pl.DataFrame = field(default_factory=control_schema.ON_CALL.make_empty().collect)
+    """`control_schema.ON_CALL`."""
+
+    acknowledgements: pl.DataFrame = field(default_factory=control_schema.ACKNOWLEDGEMENTS.make_empty().collect)
+    """`control_schema.ACKNOWLEDGEMENTS`, as far back as a tick needs them."""
+
+    silences: pl.DataFrame = field(default_factory=control_schema.SILENCES.make_empty().collect)
+    """`control_schema.SILENCES`, likewise."""
 
     def restrict_to(self, warehouses: pl.DataFrame) -> MasterData:
         """Return the same with some of the warehouses, and without what is known of the others."""
@@ -156,7 +166,7 @@ def run_tick(feeds: Feeds, masters: MasterData, store: TickStore, *, snapshot_ts
     sense(feeds, masters, store, snapshot_ts=snapshot_ts, policy=policy)
     roll_up(masters, store, snapshot_ts=snapshot_ts, policy=policy)
     recommend(store, snapshot_ts=snapshot_ts, policy=policy)
-    alert(store, snapshot_ts=snapshot_ts, policy=policy)
+    alert(masters, store, snapshot_ts=snapshot_ts, policy=policy)
 
 
 def sense(feeds: Feeds, masters: MasterData, store: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
@@ -233,7 +243,7 @@ def read_throttled(store: TickStore, *, snapshot_ts: datetime, policy: Policy) -
     return before.filter(pl.col("direction") == "OVERFLOW", pl.col("unit_id").is_in(units.implode())).collect()
 
 
-def alert(store: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
+def alert(masters: MasterData, store: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
     """Decide what is sent and what is suppressed; store ALERTS."""
     requests = _read_tick(store, schema.RECOMMENDATIONS, snapshot_ts)
     history = _read_before(store, schema.ALERTS, snapshot_ts, 2 * policy.suppression.history_minutes).collect()
@@ -242,7 +252,11 @@ def alert(store: TickStore, *, snapshot_ts: datetime, policy: Policy) -> None:
         last = store.read_last(schema.ALERTS, snapshot_ts - _LONGEST_OUTAGE, snapshot_ts - TICK)
         # What is not monitored any more would be filed under its own last operating day, long past.
         history = last.filter(pl.col("warehouse").is_in(requests["warehouse"].unique().implode())).collect()
-    rows = alert_suppression.compute_alerts(requests, history, snapshot_ts=snapshot_ts, policy=policy)
+    time_zones = dict(masters.warehouses.select("warehouse", "time_zone").iter_rows())
+    controls = select_controls(masters.acknowledgements, masters.silences, time_zones, snapshot_ts)
+    rows = alert_suppression.compute_alerts(
+        requests, history, snapshot_ts=snapshot_ts, policy=policy, controls=controls
+    )
     store.write(schema.ALERTS, rows, snapshot_ts)
 
 

@@ -563,7 +563,7 @@ def test_every_step_of_a_run_has_the_master_data_that_its_first_step_read(floor:
             JOB, parent_run_id=parent, root_run_id=parent, step_keys_to_execute=[NAMES[0]] if parent else None
         )
         lake = Lake(floor.settings.storage.lake_root)
-        masters, active = tick_run.read_inputs(resumed, floor.store, floor.policies, lake)
+        masters, active = tick_run.read_inputs(resumed, floor.store, floor.policies, lake, since=NOW)
         assert_frame_equal(masters.warehouses, expected.warehouses)
         assert_frame_equal(masters.unit_members, expected.unit_members)
         assert active == floor.policies.read_active()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules.tick import InMemoryTickStore, alert, recommend
+from fillrate_assets.buffers.rules.tick import InMemoryTickStore, MasterData, alert, recommend
 from fillrate_assets_tests.factories.buffers_frames import (
     POLICY,
     Row,
@@ -13,8 +13,10 @@ from fillrate_assets_tests.factories.buffers_frames import (
     make_recommendations,
     make_tick,
     make_units,
+    make_warehouses,
 )
 
+NONE = [frame.make_empty().collect() for frame in (schema.UNIT_MEMBERS, schema.SHIFTS, schema.ALERT_ROUTES)]
 THROTTLED: Row = {"unit_id": "W1_INDUCT_A", "unit_type": "INDUCT", "action": "THROTTLE", "quantity": 500.0}
 
 
@@ -73,6 +75,6 @@ def test_what_was_open_before_a_long_outage_is_new_again_or_ends(
         rows = [] if row is None else [{**row, **moments}]
         store.write(schema.ALERTS, make_alerts(*rows), make_tick(number))
     store.write(schema.RECOMMENDATIONS, make_recommendations(now), make_tick(0))
-    alert(store, snapshot_ts=make_tick(0), policy=POLICY)
+    alert(MasterData(make_warehouses({}), *NONE), store, snapshot_ts=make_tick(0), policy=POLICY)
     found = store.read(schema.ALERTS, make_tick(0), make_tick(0)).collect()
     assert found.select("label", "reason").rows() == expected
