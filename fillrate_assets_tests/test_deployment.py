@@ -34,7 +34,7 @@ from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
 from fillrate_assets_tests.fixtures.postgres import Postgres
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.first]
 
 DEPLOY: Final = ROOT / "deploy"
 EXAMPLE: Final = ROOT / ".env.example"

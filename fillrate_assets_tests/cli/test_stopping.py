@@ -22,7 +22,7 @@ from fillrate_assets.cli import launcher
 from fillrate_assets.cli.run_owner import RunOwner
 from fillrate_assets_tests.conftest import ROOT, copy_home
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.first]
 
 PATIENCE_SECONDS: Final = 120
 """Until what is awaited has to have come, on a busy machine."""

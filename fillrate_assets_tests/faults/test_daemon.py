@@ -14,7 +14,7 @@ from fillrate_assets_tests.conftest import ROOT, copy_home
 from fillrate_assets_tests.fixtures import sensor_daemon
 from fillrate_assets_tests.fixtures.home import Home
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.first]
 
 
 def _read_queued(home: Home) -> dict[str, dict[str, str]]:

@@ -31,7 +31,7 @@ from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
 from fillrate_assets_tests.fixtures.postgres import Postgres
 from fillrate_assets_tests.fixtures.servers import onboard, read_published
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.first]
 
 
 @pytest.fixture

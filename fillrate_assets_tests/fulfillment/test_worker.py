@@ -245,6 +245,7 @@ def run_worker(directory: Path, dies_at: int | None, orders: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.first
 def test_workers_that_are_killed_after_a_target_did_its_work_lose_nothing_and_double_nothing(
     jobs: DbosQueue, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ from fillrate_assets_tests.fixtures.postgres import Postgres
 from fillrate_assets_tests.fixtures.servers import ServerTables, connect_servers, onboard, read_changes, read_published
 from fillrate_assets_tests.fixtures.ticks import Ticking
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.first]
 
 SOURCES: Final = ("order_system_url", "shipping_records_url", "instock_warehouse_url")
 

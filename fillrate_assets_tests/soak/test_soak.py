@@ -27,6 +27,7 @@ def run(soak: Soak) -> Findings:
 
 
 @pytest.mark.slow
+@pytest.mark.first
 def test_nothing_is_lost_or_doubled_when_processes_and_the_server_of_their_databases_are_killed(tmp_path: Path) -> None:
     with run_postgres({"fsync": "off", "max_connections": "200"}) as server:
         records, jobs = map(server.create_database, ("records", "jobs"))
