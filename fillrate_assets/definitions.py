@@ -24,7 +24,7 @@ from fillrate_assets.buffers.history_store import HistoryStore
 from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
-from fillrate_assets.fillrate.defs import assets, checks, exports, health_checks, sensors
+from fillrate_assets.fillrate.defs import assets, checks, exports, health_checks, history, sensors
 from fillrate_assets.fillrate.defs import resources as fillrate_resources
 from fillrate_assets.fillrate.defs.lake_repair import LakeRepair
 from fillrate_assets.fillrate.defs.source_versions import Sources
@@ -213,8 +213,13 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
 
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.groups(assets.AREA) - dg.AssetSelection.assets(exports.exports),
+        selection=dg.AssetSelection.groups(assets.AREA) - dg.AssetSelection.assets(exports.exports, history.history),
         description="Reads orders, shipments and snapshots, computes lost cases, and publishes the records.",
+    )
+    months = dg.define_asset_job(
+        history.JOB,
+        selection=dg.AssetSelection.assets(history.history),
+        description="Adds up the days of a DC by month, for reports and pages over a year.",
     )
     health = dg.define_asset_job(
         health_checks.JOB,
@@ -250,6 +255,7 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
         assets=[
             *dg.map_asset_specs(place, assets.build(settings, kinds)),
             exports.build(settings),
+            history.build(settings),
             *buffer_assets.build(settings, _find_kind(settings.sources.floor_feeds_url)),
             health_checks.PLATFORM,
             buffer_checks.TICKS,
@@ -265,9 +271,10 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
             *fulfillment_checks.CHECKS,
             inventory_assets.reconciliation_age,
         ],
-        jobs=[job, health, tick, heartbeat, orders, *fulfillment_jobs.JOBS, reconciliation, counts],
+        jobs=[job, health, months, tick, heartbeat, orders, *fulfillment_jobs.JOBS, reconciliation, counts],
         schedules=[
             health_checks.build_schedule(settings),
+            history.build_schedule(),
             *schedules.build(buffer_assets.JOB),
             fulfillment_checks.build_schedule(),
             *inventory_assets.build_schedules(settings.first_ship_date),

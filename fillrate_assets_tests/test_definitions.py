@@ -16,6 +16,7 @@ from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.definitions import JOB, build_defs, make_systems
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import assets
+from fillrate_assets.fillrate.fact_schema import ITEM_FACTS
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.watermark import DatabaseWatermark, ParameterStoreWatermark
 from fillrate_assets.fulfillment import schema as fulfillment_schema
@@ -37,6 +38,7 @@ ASSETS = {
     "fill_rates": {"parquet", "polars"},
     "published_records": {"sqlite", "polars"},
     "exports": {"csv", "excel", "pandas"},
+    "history": {"duckdb", "parquet"},
     "buffer_signals": {"duckdb", "polars"},
     "unit_timeseries": {"parquet", "polars"},
     "buffer_recommendations": {"parquet", "polars"},
@@ -57,6 +59,7 @@ TABLES = {
     **{key.path[-1]: table for key, table in assets.TABLES.items()},
     "published_records": schema.LOST_CASES,
     "exports": schema.LOST_CASES,
+    "history": ITEM_FACTS.schema,
     "buffer_signals": buffer_schema.SIGNALS,
     "unit_timeseries": buffer_schema.UNIT_TIMESERIES,
     "buffer_recommendations": buffer_schema.RECOMMENDATIONS,
@@ -96,6 +99,7 @@ UPSTREAM = {
         "lost_cases",
     },
     "exports": {"classified_lines", "fill_rates", "items", "published_records"},
+    "history": {"classified_lines", "lost_cases"},
     "buffer_signals": set(),
     "unit_timeseries": {"buffer_signals"},
     "buffer_recommendations": {"unit_timeseries"},
@@ -233,6 +237,7 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
     assert [job.name for job in defs.jobs or []] == [
         JOB,
         "health_checks",
+        "history",
         "buffer_tick",
         "buffer_heartbeat",
         "fulfillment_health",
@@ -244,7 +249,7 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
         "inventory_health",
     ]
     of_main_job = {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(JOB).nodes}
-    others = {"exports", "reconciliation", *BUFFERS, *EXTERNAL}
+    others = {"exports", "history", "reconciliation", *BUFFERS, *EXTERNAL}
     assert of_main_job >= set(ASSETS) - others
     assert not of_main_job & others
     of_tick = {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(buffers.JOB).nodes}
@@ -267,6 +272,7 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
 def test_the_health_checks_run_once_a_day_and_are_no_part_of_the_main_job(defs: dg.Definitions) -> None:
     schedule, *others = [each for each in defs.schedules or [] if isinstance(each, dg.ScheduleDefinition)]
     assert [(each.name, each.cron_schedule, each.default_status.value) for each in others] == [
+        ("history", "*/15 * * * *", "STOPPED"),
         ("buffer_ticks", "*/5 * * * *", "STOPPED"),
         ("buffer_heartbeat", "*/15 * * * *", "STOPPED"),
         ("fulfillment_health", "*/15 * * * *", "STOPPED"),

@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 
 from examples import atliq, onlineretail
+from fillrate_assets.fillrate.report.fact_queries import FactQueries
+from fillrate_assets.fillrate.report.fact_tables import FrameFacts
 from fillrate_assets.fillrate.report.service_report import compute_report, compute_total
 from fillrate_assets.fillrate.rules.pipeline import Calculation, calculate
 from fillrate_assets.fillrate.sources.contract_files import read_directory
@@ -27,7 +29,11 @@ def _calculate(directory: Path) -> Calculation:
 
 
 def _compute_service(calculation: Calculation) -> dict[str, object]:
-    return compute_total(calculation.lines.lazy(), calculation.records.lazy()).collect().row(0, named=True)
+    return compute_total(_query(calculation)).row(0, named=True)
+
+
+def _query(calculation: Calculation) -> FactQueries:
+    return FactQueries(FrameFacts(calculation.lines.lazy(), calculation.records.lazy()), {})
 
 
 def _count_short_by_at_most_a_twentieth(lines: pl.DataFrame) -> int:
@@ -75,7 +81,7 @@ def test_atliq_shaped_files_give_service_per_order_and_not_per_line(tmp_path: Pa
 def test_atliq_targets_are_by_customer(tmp_path: Path) -> None:
     atliq.convert(_write_atliq(tmp_path / "source"), tmp_path / "in")
     calculation, targets = _calculate(tmp_path / "in"), read_targets(tmp_path / "in" / "targets.csv")
-    rows = compute_report(calculation.lines.lazy(), calculation.records.lazy(), ["customer"], targets.lazy()).collect()
+    rows = compute_report(_query(calculation), ["customer"], targets.lazy())
     assert rows.select("customer", "otif_rate_target", "otif_rate_gap").rows() == [
         ("1 Rel Fresh", Decimal("0.75"), Decimal(-25)),
         ("2 Coolblue", Decimal("0.75"), Decimal(-75)),

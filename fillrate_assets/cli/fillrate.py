@@ -364,6 +364,7 @@ def demo(
     wanted = [launcher.RunRange(dc, network.first, network.last) for dc in network.dc_codes]
     failed = _run(wanted, processes)
     launcher.run_job(chosen, health_checks.JOB)
+    launcher.write_history(chosen)
     console = Console(width=100, highlight=False)
     story.summarize(chosen, network, console)
     after = story.RecordCounts.read(chosen)

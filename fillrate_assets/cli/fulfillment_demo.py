@@ -20,7 +20,7 @@ from fillrate_assets.cli.tour import Findings
 from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.text_table import format_table
 from fillrate_assets.fillrate.report.doubts import Doubts, format_doubts, format_summary
-from fillrate_assets.fillrate.report.queries import read_facts_from_lake
+from fillrate_assets.fillrate.report.platform_facts import PlatformFacts
 from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
 from fillrate_assets.fillrate.schema import CLASSIFIED_LINES
 from fillrate_assets.fulfillment.accepted_events import ACCEPTED_EVENTS
@@ -228,7 +228,7 @@ def _read_cases(settings: Settings) -> tuple[Decimal, Decimal]:
 
 def _read_doubts(settings: Settings) -> Doubts:
     """Read what is beside the fill rates: events that were rejected, parked or given up, and days."""
-    return read_facts_from_lake(settings, PartitionFilter())[0].doubts
+    return PlatformFacts(settings).read(PartitionFilter())[0].doubts
 
 
 def list_next_steps(order_ids: Sequence[str], short: OrderExplanation | None, command: str) -> Iterator[str]:

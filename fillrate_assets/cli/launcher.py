@@ -25,6 +25,7 @@ from fillrate_assets.cli.run_owner import RunOwner
 from fillrate_assets.core import partition_key
 from fillrate_assets.core.errors import FillrateError, PermanentFailure
 from fillrate_assets.definitions import JOB, build_defs, make_alert_dispatch, make_systems
+from fillrate_assets.fillrate.defs import history
 from fillrate_assets.fillrate.record_store import SUBSTITUTES, RecordStore
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fulfillment.defs import assets as fulfillment_assets
@@ -166,6 +167,15 @@ def run_job(settings: Settings, name: str, partition: str | None = None) -> None
     tags = {} if partition is None else {partitions.PARTITION_TAG: partition}
     with open_instance() as instance, stopping.ending(_end_own_runs):
         _execute(settings, instance, name, tags)
+
+
+def write_history(settings: Settings) -> None:
+    """Write the history of every DC now, as its schedule does for those that changed."""
+    with open_instance() as instance, stopping.ending(_end_own_runs):
+        dcs = partitions.list_dcs(instance)
+        _execute(
+            settings, instance, history.JOB, {partitions.RANGE_START_TAG: dcs[0], partitions.RANGE_END_TAG: dcs[-1]}
+        )
 
 
 def report_pipeline(settings: Settings) -> None:

@@ -43,8 +43,8 @@ class DcLock:
         """Lock DCs; `store` has a row for each lock."""
         self.store = store
 
-    def acquire(self, context: dg.AssetExecutionContext) -> None:
-        """Acquire the locks of the run's DCs; wait up to an hour while a run still in progress holds one of them.
+    def acquire(self, context: dg.AssetExecutionContext, dcs: Sequence[str] | None = None) -> None:
+        """Acquire the locks of the run's DCs, or of those named; wait up to an hour while a run in progress holds one.
 
         An asset calls it before it reads. A run that holds them already goes on at once; one that has lost them stops.
 
@@ -52,15 +52,17 @@ class DcLock:
             PermanentFailure: another run holds one of them, or Dagster says that this run has ended.
 
         """
-        if (scope := partitions.find_rectangle(context.run.tags)) is None:
-            return
+        if dcs is None:
+            if (scope := partitions.find_rectangle(context.run.tags)) is None:
+                return
+            dcs = scope.dcs(context.instance)
         waiting = Retrying(
             retry=retry_if_exception_type(_DcLocked),
             wait=wait_fixed(WAIT_SECONDS),
             stop=stop_after_delay(LONGEST_WAIT),
             reraise=True,
         )
-        waiting(_acquire, context, self.store, scope.dcs(context.instance))
+        waiting(_acquire, context, self.store, dcs)
 
 
 class _DcLocked(PermanentFailure):

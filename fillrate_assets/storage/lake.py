@@ -8,6 +8,7 @@ boto3's credentials.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -28,6 +29,7 @@ from fillrate_assets.core import decimals
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure, SourceUnavailable
 from fillrate_assets.core.partition_key import PartitionKey, decode_dc, encode_dc
 from fillrate_assets.core.table_schema import TableSchema
+from fillrate_assets.storage.atomic_write import replace_file
 
 WHOLE: Final = "part-0"
 """The part of a partition that has no others."""
@@ -91,7 +93,7 @@ class Lake:
         if not parts:
             return schema.make_empty()
         _SCANS.append((self, schema, tuple(parts)))
-        paths = [self._locate(_build_path(schema, part)) for part in parts]
+        paths = [self._locate(build_path(schema, part)) for part in parts]
         # A filter by DC and ship date then opens no file that it does not need.
         # Polars reads columns from any folder with a "=", those above the root included.
         hive = None if "=" in self.root else pl.Schema({"dc": pl.String(), "ship_date": pl.Date()})
@@ -132,7 +134,7 @@ class Lake:
         content = {partition: held.get(partition, rows.clear()) for partition in wanted}
         self._call_each(
             lambda partition: self._replace(
-                _build_path(schema, Part(*partition, part)), content[partition].write_parquet
+                build_path(schema, Part(*partition, part)), content[partition].write_parquet
             ),
             wanted,
         )
@@ -222,6 +224,40 @@ class Lake:
             )
         return sorted(self._find_parts_of_dcs(schema, dict.fromkeys(dcs, (first or date.min, last or date.max))))
 
+    def list_write_times(self, schema: TableSchema) -> dict[PartitionKey, datetime]:
+        """List the stored partitions of an asset, and when each was last written; on S3, to the second.
+
+        Raises:
+            SourceUnavailable: S3 did not answer, or throttled the call.
+            PermanentFailure: S3 denied access, or there is no such bucket.
+
+        """
+        found = _parse_parts(self._list_files(f"{schema.name}/"))
+        written: dict[PartitionKey, datetime] = {}
+        for part, at in found.items():
+            written[part.partition] = max(at, written.get(part.partition, at))
+        return written
+
+    def fetch_file(self, path: str, version: str, folder: Path) -> Path:
+        """Return where a file is on this machine; one that is on S3 is copied into a folder, once for each version.
+
+        Raises:
+            SourceUnavailable: S3 did not answer, or throttled the call.
+            PermanentFailure: S3 denied access, or there is no such bucket or file.
+
+        """
+        if not self.root.startswith(_S3):
+            return Path(self.root, path)
+        copy = folder / f"{hashlib.sha256(f'{path} {version}'.encode()).hexdigest()}.parquet"
+        if not copy.exists():
+            content = self.read_file(path)
+            if content is None:
+                msg = f"{self._locate(path)} is not there any more"
+                raise PermanentFailure(msg)
+            with replace_file(copy) as new:
+                new.write_bytes(content)
+        return copy
+
     def find_write_times(self, schema: TableSchema, partitions: Iterable[PartitionKey]) -> dict[PartitionKey, datetime]:
         """Find when those of the partitions that are stored were last written; on S3, to the second.
 
@@ -262,8 +298,17 @@ class Lake:
             return " ".join(str(error).split())
         return None if found.schema == pl.Schema(schema.polars) else f"its columns are {', '.join(found.columns)}"
 
+    def name_fault(self, schema: TableSchema, parts: Iterable[Part | None]) -> str | None:
+        """Name the first of some stored files that cannot be read, with what to do; None if all can be."""
+        for part in parts:
+            if (fault := self.find_fault(schema, part)) is not None:
+                return (
+                    f"{self._locate_part(schema, part)} cannot be read ({fault}): {_name_remedy(part)} writes it anew"
+                )
+        return None
+
     def _locate_part(self, schema: TableSchema, part: Part | None) -> str:
-        return self._locate(self._build_whole_path(schema) if part is None else _build_path(schema, part))
+        return self._locate(self._build_whole_path(schema) if part is None else build_path(schema, part))
 
     def _find_parts(self, schema: TableSchema, partitions: set[PartitionKey]) -> dict[Part, datetime]:
         """Find the stored parts of partitions, and since when."""
@@ -399,12 +444,8 @@ def name_broken_file(error: BaseException) -> str | None:
     """Name a file that cannot be read, among those that were scanned last; None if that is not what the error says."""
     if not isinstance(error, _ENGINE_ERRORS):
         return None
-    for lake, schema, parts in reversed(_SCANS):
-        for part in parts:
-            if (fault := lake.find_fault(schema, part)) is not None:
-                path = lake._locate_part(schema, part)  # noqa: SLF001 - of the same module
-                return f"{path} cannot be read ({fault}): {_name_remedy(part)} writes it anew"
-    return None
+    found = (lake.name_fault(schema, parts) for lake, schema, parts in reversed(_SCANS))
+    return next((fault for fault in found if fault is not None), None)
 
 
 def _name_remedy(part: Part | None) -> str:
@@ -426,7 +467,8 @@ def _translate_disk_errors(root: str) -> Iterator[None]:
         raise SourceUnavailable(msg) from error
 
 
-def _build_path(schema: TableSchema, part: Part) -> str:
+def build_path(schema: TableSchema, part: Part) -> str:
+    """Build the path of a part below the root."""
     return f"{schema.name}/dc={encode_dc(part.dc)}/ship_date={part.ship_date.isoformat()}/{part.name}.parquet"
 
 

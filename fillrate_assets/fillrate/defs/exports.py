@@ -14,6 +14,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs.assets import AREA, OWNERS, published_records
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.report import service_report
+from fillrate_assets.fillrate.report.fact_tables import FrameFacts
 from fillrate_assets.fillrate.report.queries import read_published_doubts
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import configure_asset
@@ -74,7 +75,7 @@ def exports(
         records = record_store.read_records(*day)
         of_day = ledger.filter(pl.col("dc") == day[0], pl.col("ship_date") == day[1])
         doubts = read_published_doubts(of_day, _select_day(lines, day))
-        facts = service_report.Facts(_select_day(lines, day), records.lazy(), master, doubts)
+        facts = service_report.Facts(FrameFacts(_select_day(lines, day), records.lazy()), master, doubts)
         files = {
             "lost_cases.csv": _write_csv(context, schema.LOST_CASES, records, day),
             "fill_rates.csv": _write_csv(context, schema.FILL_RATES, _select_day(rates, day).collect(), day),

@@ -29,7 +29,7 @@ def format_description(report: Report) -> Iterator[str]:
     if report.compared:
         yield f"change: since {report.compared[0]} to {report.compared[1]}, of rates in percentage points"
     for row in report.total.iter_rows(named=True):
-        if row["orders_timed"] < row["orders"]:
+        if row["orders"] is not None and row["orders_timed"] < row["orders"]:
             orders = labels.format_count(row["orders"], "order")
             yield f"On time and OTIF: known for {row['orders_timed']:,} of {orders}"
     if report.parted:

@@ -1,4 +1,4 @@
-"""Queries for what a report or an explanation is made of, in a directory of files or in the lake.
+"""Queries for what reports are made of in a directory of files, and explanations also in the lake.
 
 What is then said of it belongs to `service_report` and `explain`.
 """
@@ -17,7 +17,6 @@ from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report.doubts import (
-    UNPUBLISHED,
     Doubts,
     build_published_doubts,
     count_reasons,
@@ -25,6 +24,7 @@ from fillrate_assets.fillrate.report.doubts import (
     join_days,
 )
 from fillrate_assets.fillrate.report.explain import Evidence
+from fillrate_assets.fillrate.report.fact_tables import FrameFacts
 from fillrate_assets.fillrate.report.service_report import Facts
 from fillrate_assets.fillrate.rules.pipeline import Calculation, PartitionFilter, calculate
 from fillrate_assets.fillrate.rules.quality_gate import GateLimits, find_held_days
@@ -47,7 +47,7 @@ def calculate_contracts(contracts: Contracts, scope: PartitionFilter) -> Calcula
         PermanentFailure: no order line is in scope; the message says what there is.
 
     """
-    _require_days(scope, _list_days(contracts), "the files hold")
+    require_days(scope, _list_days(contracts), "the files hold")
     return _calculate(contracts, scope)
 
 
@@ -74,60 +74,14 @@ def read_facts_from_files(
     days = _list_days(contracts)
     for each in (scope, earlier):
         if each is not None:
-            _require_days(each, days, "the files hold")
+            require_days(each, days, "the files hold")
     first = (earlier or scope).first
-    calculation = _calculate(contracts, _look_back(replace(scope, first=first)))
+    calculation = _calculate(contracts, look_back(replace(scope, first=first)))
     # Rows that belong to no day are in doubt once.
     return (
         _select_facts(contracts, calculation, scope, unplaced=True),
         None if earlier is None else _select_facts(contracts, calculation, earlier, unplaced=False),
     )
-
-
-def read_facts_from_lake(
-    settings: Settings, scope: PartitionFilter, earlier: PartitionFilter | None = None
-) -> tuple[Facts, Facts | None]:
-    """Read the facts of a report from what the platform has computed, and those of an earlier period.
-
-    Raises:
-        PermanentFailure: no order line is in scope, or none in the earlier period; the message says what there is.
-
-    """
-    # SQLAlchemy, which files do without, takes a third of a second.
-    from fillrate_assets.fillrate.record_store import RecordStore  # noqa: PLC0415 - `calculate` loads no SQLAlchemy
-    from fillrate_assets.storage.database import Database  # noqa: PLC0415 - as above
-
-    lake = Lake(settings.storage.lake_root)
-    days = lake.list_partitions(schema.CLASSIFIED_LINES)
-    for each in (scope, earlier):
-        if each is not None:
-            _require_days(each, days, f"the lake {settings.storage.lake_root} holds")
-    store = RecordStore(Database.from_settings(settings))
-    ledger, loaded = store.read_ledger(), store.count_loader_rejects()
-    known = {PartitionKey(dc, day): at for dc, day, at in ledger.select("dc", "ship_date", "published_at").iter_rows()}
-    written = lake.find_write_times(schema.CLASSIFIED_LINES, days)
-
-    def read(part: PartitionFilter, *, unplaced: bool) -> Facts:
-        wanted = (part.dcs, part.first, part.last)
-        lines = lake.scan(schema.CLASSIFIED_LINES, *wanted)
-        published = build_published_doubts(
-            part.filter(ledger.lazy()).collect(), *_count_lines(lines, _filter_rejects(loaded, part, unplaced=unplaced))
-        )
-        before = build_published_doubts(_look_back(part).filter(ledger.lazy()).collect(), published.rejected, 0)
-        # The ledger has what was last published; a run that was stopped has left newer days in the lake.
-        newer = [day for day in days if part.covers(*day) and (day not in known or written[day] > known[day])]
-        chosen = (lake.read(table, newer) for table in (schema.CLASSIFIED_LINES, schema.ITEM_DAYS))
-        held = find_gated_days(settings, store, newer, *chosen) if newer else {}
-        unpublished = {day: UNPUBLISHED for day in days if part.covers(*day) and day not in known}
-        doubts = replace(
-            published,
-            held={**held, **published.held},
-            doubtful={**unpublished, **published.doubtful},
-            behind=_select_behind(before, part),
-        )
-        return Facts(lines, lake.scan(schema.LOST_CASES, *wanted), lake.read_whole(schema.ITEMS), doubts)
-
-    return read(scope, unplaced=True), None if earlier is None else read(earlier, unplaced=False)
 
 
 def get_gate_limits(settings: Settings) -> GateLimits:
@@ -160,13 +114,15 @@ def find_gated_days(
 
 def read_published_doubts(ledger: pl.DataFrame, lines: pl.LazyFrame) -> Doubts:
     """Read what is in doubt of published days from their ledger and their `CLASSIFIED_LINES`."""
-    return build_published_doubts(ledger, *_count_lines(lines))
+    ordered = lines.filter(pl.col("source_table") == "order_lines").select(pl.len())
+    rejected, order_lines = pl.collect_all([count_rejected_lines(lines), ordered])
+    return build_published_doubts(ledger, rejected, order_lines.item())
 
 
 def read_evidence_from_files(contracts: Contracts, dc: str, ship_date: date) -> tuple[Evidence, pl.LazyFrame]:
     """Read what files say of a DC on a day, and every item-day that they hold."""
     day = PartitionFilter([dc], ship_date, ship_date)
-    calculation = _calculate(contracts, _look_back(day))
+    calculation = _calculate(contracts, look_back(day))
     doubts = _select_doubts(contracts, calculation, day, unplaced=True)
     evidence = Evidence(
         item_days=calculation.item_days.lazy(),
@@ -189,8 +145,8 @@ def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: 
 
     lake, store = Lake(settings.storage.lake_root), RecordStore(Database.from_settings(settings))
     day = PartitionFilter([dc], ship_date, ship_date)
-    look_back = _look_back(day)
-    item_days = lake.scan(schema.ITEM_DAYS, [dc], look_back.first, ship_date)
+    before = look_back(day)
+    item_days = lake.scan(schema.ITEM_DAYS, [dc], before.first, ship_date)
     lines = lake.scan(schema.CLASSIFIED_LINES, [dc], ship_date, ship_date)
     today = item_days.filter(pl.col("ship_date") == ship_date)
     known = lake.scan(schema.ITEM_DAYS)
@@ -200,7 +156,7 @@ def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: 
     held = find_gated_days(settings, store, [PartitionKey(dc, ship_date)], lines, today)
     ledger = store.read_ledger(dc)
     published = read_published_doubts(ledger.filter(pl.col("ship_date") == ship_date), lines)
-    before = build_published_doubts(look_back.filter(ledger.lazy()).collect(), published.rejected, 0)
+    behind = build_published_doubts(before.filter(ledger.lazy()).collect(), published.rejected, 0)
     evidence = Evidence(
         item_days=item_days,
         records=lake.scan(schema.LOST_CASES, [dc], ship_date, ship_date),
@@ -209,7 +165,7 @@ def read_evidence_from_lake(settings: Settings, dc: str, ship_date: date, item: 
         waivers=store.read_waivers().lazy(),
         calendar=store.read_calendar().lazy(),
         restatements=store.read_restatements(dc, ship_date, item).lazy(),
-        doubts=replace(published, held={**held, **published.held}, behind=_select_behind(before, day)),
+        doubts=replace(published, held={**held, **published.held}, behind=select_behind(behind, day)),
     )
     return evidence, known
 
@@ -231,8 +187,7 @@ def _calculate(contracts: Contracts, scope: PartitionFilter) -> Calculation:
 
 def _select_facts(contracts: Contracts, calculation: Calculation, scope: PartitionFilter, *, unplaced: bool) -> Facts:
     return Facts(
-        scope.filter(calculation.lines.lazy()),
-        scope.filter(calculation.records.lazy()),
+        FrameFacts(scope.filter(calculation.lines.lazy()), scope.filter(calculation.records.lazy())),
         contracts.items.lazy(),
         _select_doubts(contracts, calculation, scope, unplaced=unplaced),
     )
@@ -255,31 +210,31 @@ def _select_doubts(contracts: Contracts, calculation: Calculation, scope: Partit
     }
     if unplaced:
         read |= {"items": contracts.items.height, "waivers": contracts.waivers.height}
-    unread = _filter_rejects(contracts.rejects, scope, unplaced=unplaced)
+    unread = filter_rejects(contracts.rejects, scope, unplaced=unplaced)
     for name, rows in unread.group_by("table").len().iter_rows():
         read[name] = read.get(name, 0) + rows
-    rejected = _filter_rejects(calculation.rejects, scope, unplaced=unplaced)
+    rejected = filter_rejects(calculation.rejects, scope, unplaced=unplaced)
     return Doubts(
         count_reasons(rejected.lazy()).collect(),
         read,
         {day: reason for day, reason in calculation.held.items() if scope.covers(*day)},
         {day: reason for day, reason in calculation.doubtful.items() if scope.covers(*day)},
-        behind=_select_behind(Doubts(held=calculation.held, doubtful=calculation.doubtful), scope),
+        behind=select_behind(Doubts(held=calculation.held, doubtful=calculation.doubtful), scope),
     )
 
 
-def _look_back(scope: PartitionFilter) -> PartitionFilter:
+def look_back(scope: PartitionFilter) -> PartitionFilter:
     """Extend a scope by the days before it from which its averages are taken."""
     return replace(scope, first=scope.first and scope.first - timedelta(days=LOOK_BACK_DAYS))
 
 
-def _select_behind(doubts: Doubts, scope: PartitionFilter) -> dict[PartitionKey, str]:
+def select_behind(doubts: Doubts, scope: PartitionFilter) -> dict[PartitionKey, str]:
     """Select what is in doubt of the days before a scope from which its averages are taken."""
-    before = _look_back(scope)
+    before = look_back(scope)
     return {day: reason for day, reason in join_days(doubts).items() if before.covers(*day) and not scope.covers(*day)}
 
 
-def _filter_rejects(rejects: pl.DataFrame, scope: PartitionFilter, *, unplaced: bool) -> pl.DataFrame:
+def filter_rejects(rejects: pl.DataFrame, scope: PartitionFilter, *, unplaced: bool) -> pl.DataFrame:
     """Filter the rejects of the days in scope, and if wanted those that may be of any day."""
     dc, day = pl.col("dc"), pl.col("ship_date")
     within = [
@@ -292,17 +247,11 @@ def _filter_rejects(rejects: pl.DataFrame, scope: PartitionFilter, *, unplaced: 
     return rejects.filter(placed | unplaced, *[each.fill_null(value=True) for each in within])
 
 
-def _count_lines(lines: pl.LazyFrame, loaded: pl.DataFrame | None = None) -> tuple[pl.DataFrame, int]:
-    """Count rejected lines by table and reason, with those of loaders, and the order lines there are."""
-    rejected, orders = pl.collect_all(
-        [count_rejected_lines(lines), lines.filter(pl.col("source_table") == "order_lines").select(pl.len())]
-    )
-    total = orders.item()
-    if loaded is not None:
-        both = pl.concat([rejected, loaded.select("table", "reason", "rows")])
-        rejected = both.group_by("table", "reason").agg(pl.col("rows").sum())
-        total += int(loaded.filter(pl.col("table") == "order_lines")["rows"].sum())
-    return rejected, total
+def add_rejects(rejected: pl.DataFrame, order_lines: int, loaded: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Add what loaders rejected to rejected lines by table and reason, and to the order lines there are."""
+    both = pl.concat([rejected, loaded.select("table", "reason", "rows")])
+    of_loader = int(loaded.filter(pl.col("table") == "order_lines")["rows"].sum())
+    return both.group_by("table", "reason").agg(pl.col("rows").sum()), order_lines + of_loader
 
 
 def _list_days(contracts: Contracts) -> list[PartitionKey]:
@@ -316,7 +265,7 @@ def _list_days(contracts: Contracts) -> list[PartitionKey]:
     return list(map(PartitionKey._make, days.iter_rows()))
 
 
-def _require_days(scope: PartitionFilter, days: Sequence[PartitionKey], source: str) -> None:
+def require_days(scope: PartitionFilter, days: Sequence[PartitionKey], source: str) -> None:
     """Refuse a scope of which the source has no day, or that names a DC which it does not know."""
     dcs = sorted({dc for dc, _ in days})
     if not days:

@@ -1,32 +1,38 @@
 """Reports as pages, commands and workbooks request them: one request, one definition of every number.
 
-How a report is computed belongs to `service_report`, what it is made of to `queries`.
+How a report is computed belongs to `service_report`, what it is made of to `queries` and `platform_facts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from typing import Final, Literal, Protocol, Self
+from typing import Any, Final, Literal, Protocol, Self, TypeVar
 
 import polars as pl
 
 from fillrate_assets.core.errors import PermanentFailure
-from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report import service_report
-from fillrate_assets.fillrate.report.queries import read_facts_from_files, read_facts_from_lake
+from fillrate_assets.fillrate.report.fact_queries import WORST_ITEMS
+from fillrate_assets.fillrate.report.platform_facts import PlatformFacts
+from fillrate_assets.fillrate.report.queries import read_facts_from_files
 from fillrate_assets.fillrate.report.service_report import Comparison, Facts, Report, ReportData, SortKey, View
 from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
 from fillrate_assets.fillrate.sources.contract_files import Contracts
 from fillrate_assets.settings import Settings
-from fillrate_assets.storage.lake import Lake
 
 TREND_WEEKS: Final = 13
 MOST_KNOWN: Final = 20
 KINDS: Final = ("dc", "vendor", "department", "customer", "item")
 """What can be searched for."""
+_MOST_REMEMBERED: Final = 128
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,21 @@ class ReportRequest:
     """As of `compute_report`."""
     sort: Sequence[SortKey] = ()
     top: int | None = None
+    with_orders: bool = True
+    """Whether what is of orders is needed. Without it is empty: pages leave it out where groups part orders."""
+
+    @property
+    def key(self) -> Hashable:
+        """Return what equal requests have in common."""
+        filters = tuple((name, tuple(values)) for name, values in sorted(self.filters.items()) if values)
+        targets = None if self.targets is None else self.targets.write_csv()
+        period = (self.first, self.last, self.compare)
+        return (tuple(self.by), period, filters, targets, tuple(self.sort), self.top, self.with_orders)
 
     @property
     def view(self) -> View:
         """Return which part of the report is shown."""
-        return View(self.filters, self.sort, self.top)
+        return View(self.filters, self.sort, self.top, self.with_orders)
 
     @property
     def scope(self) -> PartitionFilter:
@@ -57,7 +73,7 @@ class ReportRequest:
         return PartitionFilter(self.filters.get("dc") or None, self.first, self.last)
 
 
-class FactSource(Protocol):
+class FactReader(Protocol):
     """Where the facts of reports come from."""
 
     def read(self, scope: PartitionFilter, earlier: PartitionFilter | None = None) -> tuple[Facts, Facts | None]:
@@ -75,22 +91,12 @@ class FileFacts:
         return read_facts_from_files(self.contracts, scope, earlier)
 
 
-@dataclass(frozen=True)
-class LakeFacts:
-    """What the platform has computed."""
-
-    settings: Settings
-
-    def read(self, scope: PartitionFilter, earlier: PartitionFilter | None = None) -> tuple[Facts, Facts | None]:
-        """Read the facts from the lake and the record store."""
-        return read_facts_from_lake(self.settings, scope, earlier)
-
-
-@dataclass(frozen=True)
 class Reports:
     """Reports over one source of facts; any thread may request one."""
 
-    source: FactSource
+    def __init__(self, source: FactReader) -> None:
+        """Report what a source has."""
+        self.source = source
 
     def read(self, request: ReportRequest) -> Report:
         """Read a report.
@@ -111,11 +117,10 @@ class Reports:
         targets = None if request.targets is None else request.targets.lazy()
         return service_report.build_report_data(facts, request.by, targets, request.view, earlier)
 
-    def read_worst_items(self, request: ReportRequest, limit: int = service_report.WORST_ITEMS) -> pl.DataFrame:
+    def read_worst_items(self, request: ReportRequest, limit: int = WORST_ITEMS) -> pl.DataFrame:
         """Read the items of a DC that lost most; columns as of `rank_worst_items`."""
         facts, _ = self.source.read(request.scope)
-        facts = service_report.filter_facts(facts, request.view)
-        return service_report.rank_worst_items(facts.lines, facts.records, facts.items, limit).collect()
+        return facts.query(request.view).rank_worst_items(facts.items, limit)
 
     def _read_facts(self, request: ReportRequest) -> tuple[Facts, Comparison | None]:
         if request.compare is None:
@@ -132,16 +137,36 @@ class Reports:
         return facts, Comparison(service_report.shift_facts(earlier, offset), begins, ends)
 
 
-@dataclass(frozen=True)
 class PlatformReports(Reports):
-    """Reports over what the platform has computed, and what pages need beside them."""
+    """Reports over what the platform has computed, and what pages need beside them.
 
-    lake: Lake
+    What was read is remembered until something else is stored: many people open the same page in the morning.
+    """
+
+    def __init__(self, facts: PlatformFacts) -> None:
+        """Report what a platform has."""
+        super().__init__(facts)
+        self.facts = facts
+        self._remembered: OrderedDict[Hashable, Future[Any]] = OrderedDict()
+        self._lock = threading.Lock()
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """Open the reports of a platform."""
-        return cls(LakeFacts(settings), Lake(settings.storage.lake_root))
+    def from_settings(cls, settings: Settings, max_age_seconds: float = 0) -> Self:
+        """Open the reports of a platform; arguments as of `PlatformFacts`."""
+        return cls(PlatformFacts(settings, max_age_seconds))
+
+    def read(self, request: ReportRequest) -> Report:
+        """Read a report; raises what `Reports.read` raises."""
+        return self._remember(("report", request.key), lambda: super(PlatformReports, self).read(request))
+
+    def read_data(self, request: ReportRequest) -> ReportData:
+        """Read what a workbook shows; raises what `Reports.read` raises."""
+        return self._remember(("data", request.key), lambda: super(PlatformReports, self).read_data(request))
+
+    def read_worst_items(self, request: ReportRequest, limit: int = WORST_ITEMS) -> pl.DataFrame:
+        """Read the items of a DC that lost most; columns as of `rank_worst_items`."""
+        rank = super().read_worst_items
+        return self._remember(("worst items", request.key, limit), lambda: rank(request, limit))
 
     def read_trend(self, request: ReportRequest, weeks: int = TREND_WEEKS) -> pl.DataFrame:
         """Read the rows of a report over so many ISO weeks, which end with the week of the request's last ship date.
@@ -163,11 +188,11 @@ class PlatformReports(Reports):
             PermanentFailure: there is nothing.
 
         """
-        days = sorted(day for _, day in self._list_days())
+        days = {day for _, day in self.facts.look().stored.days}
         if not days:
             msg = "the lake holds nothing at all; `fillrate run` fills it"
             raise PermanentFailure(msg)
-        return days[0], days[-1]
+        return min(days), max(days)
 
     def read_known(self, kind: str, search: str = "", limit: int = MOST_KNOWN) -> pl.DataFrame:
         """Read the names of a kind, out of `KINDS`, that have every searched term in them, or in their description.
@@ -176,7 +201,7 @@ class PlatformReports(Reports):
             name, description (of items, else null), sorted by name; a name that is the search itself comes first.
 
         """
-        names = self._read_names(kind)
+        names = self._remember(("names", kind), lambda: self._read_names(kind))
         text = pl.concat_str("name", "description", separator=" ", ignore_nulls=True).str.to_lowercase()
         found = names.filter(text.str.contains(term, literal=True) for term in search.lower().split())
         exact = pl.col("name").str.to_lowercase() == search.strip().lower()
@@ -184,14 +209,30 @@ class PlatformReports(Reports):
 
     def _read_names(self, kind: str) -> pl.DataFrame:
         described = pl.lit(None, pl.String).alias("description")
-        if kind == "dc":
-            return pl.DataFrame({"name": sorted({dc for dc, _ in self._list_days()})}).with_columns(described)
-        items = self.lake.read_whole(schema.ITEMS).sort("valid_from")
         if kind == "item":
+            items = self.facts.lake.read_whole(schema.ITEMS).sort("valid_from")
             return items.group_by(pl.col("item").alias("name")).agg(pl.col("description").last()).collect()
-        names = self.lake.scan(schema.CLASSIFIED_LINES) if kind == "customer" else items
-        column = pl.col(kind).drop_nulls().unique().alias("name")
-        return names.select(column).with_columns(described).collect()
+        facts, _ = self.facts.read(PartitionFilter())
+        names = facts.query(View()).list_names(kind)
+        return pl.DataFrame({"name": names}, {"name": pl.String}).with_columns(described)
 
-    def _list_days(self) -> list[PartitionKey]:
-        return self.lake.list_partitions(schema.CLASSIFIED_LINES)
+    def _remember(self, key: Hashable, read: Callable[[], T]) -> T:
+        """Return what was read before of the same that is stored; others wait for the one that reads it."""
+        place = (self.facts.look().number, key)
+        with self._lock:
+            known = self._remembered.get(place)
+            answer: Future[T] = Future() if known is None else known
+            self._remembered[place] = answer
+            self._remembered.move_to_end(place)
+            while len(self._remembered) > _MOST_REMEMBERED:
+                self._remembered.popitem(last=False)
+        if known is not None:
+            return answer.result()
+        try:
+            answer.set_result(read())
+        except BaseException as error:
+            answer.set_exception(error)
+            with self._lock:
+                self._remembered.pop(place, None)
+            raise
+        return answer.result()

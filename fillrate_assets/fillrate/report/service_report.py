@@ -14,45 +14,37 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core import decimals
-from fillrate_assets.core.decimals import to_cases, to_rate, to_units
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.doubts import Doubts
-from fillrate_assets.fillrate.rules.service_metrics import (
-    GROUPINGS,
-    METRICS,
-    PARTING,
-    RECORD_GROUPINGS,
-    add_periods,
-    compute_service,
-)
-from fillrate_assets.fillrate.schema import LEVELS, PATHS
+from fillrate_assets.fillrate.report.fact_queries import QUANTITIES, FactQueries
+from fillrate_assets.fillrate.report.fact_tables import FactSource
+from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS, METRICS, PARTING
 
-WORST_ITEMS: Final = 50
-QUANTITIES: Final = ("lost_cases", "confirmed_cases", "estimated_cases", "contract_lost_cases")
 COMPARED: Final = ("ordered_cases", "shipped_cases", *METRICS, "lost_cases")
 """What is compared with an earlier period."""
 BASIS: Final = "order_basis"
-FILTERS: Final = (*LEVELS, "item", *RECORD_GROUPINGS)
-"""What a report can be limited to."""
 MOST_UNMET: Final = 20
 _ALL: Final = "all"
-_ITEM_DAY: Final = ("dc", "ship_date", "item")
 
 
 @dataclass(frozen=True)
 class Facts:
     """What a report is made of, for the requested DCs and ship dates."""
 
-    lines: pl.LazyFrame
-    """`CLASSIFIED_LINES`"""
-    records: pl.LazyFrame
-    """`LOST_CASES`"""
+    source: FactSource
+    """Its fact tables."""
     items: pl.LazyFrame
     """`ITEMS`"""
     doubts: Doubts
     """What is in doubt of them."""
+    offset: str = "0d"
+    """By how much ship dates are shifted, as of Polars."""
+
+    def query(self, view: View) -> FactQueries:
+        """Return the queries over what a view shows."""
+        return FactQueries(self.source, {name: values for name, values in view.filters.items() if values}, self.offset)
 
 
 @dataclass(frozen=True)
@@ -60,7 +52,7 @@ class Comparison:
     """An earlier period to compare with: its facts, and its own first and last ship date."""
 
     facts: Facts
-    """Their ship dates are those that they are compared with."""
+    """Shifted to the ship dates that they are compared with."""
     first: date
     last: date
 
@@ -83,6 +75,8 @@ class View:
     """None: by group."""
     top: int | None = None
     """Only so many groups; without `sort` those that lost most."""
+    with_orders: bool = True
+    """Whether what is of orders is computed."""
 
 
 @dataclass(frozen=True)
@@ -155,22 +149,22 @@ def build_report(
         ContractViolation: targets by a column that is not grouped by.
 
     """
-    facts = _select_facts(facts, view)
-    rows = compute_report(facts.lines, facts.records, by, targets)
-    total = compute_total(facts.lines, facts.records, targets)
+    queries, orders = facts.query(view), view.with_orders
+    _require_names(queries)
+    groups = compute_report(queries, by, targets, with_orders=orders)
+    total = compute_total(queries, targets, with_orders=orders)
     doubts = facts.doubts
     if earlier is not None:
-        before = filter_facts(earlier.facts, view)
-        rows = _add_comparison(rows, compute_report(before.lines, before.records, by), by)
-        total = _add_comparison(total, compute_total(before.lines, before.records), [])
-        doubts = _merge_doubts(doubts, before.doubts)
-    groups, everything = pl.collect_all([rows, total])
+        before = earlier.facts.query(view)
+        groups = _add_comparison(groups, compute_report(before, by, with_orders=orders), by, with_orders=orders)
+        total = _add_comparison(total, compute_total(before, with_orders=orders), [], with_orders=orders)
+        doubts = _merge_doubts(doubts, earlier.facts.doubts)
     shown = _sort_groups(groups, by, view)
     report = Report(
         by=by,
         view=view,
         groups=shown,
-        total=everything,
+        total=total,
         compared=None if earlier is None else (earlier.first, earlier.last),
         left_out=groups.height - shown.height,
         unmet=[] if targets is None else list(_name_unmet_targets(groups, _select_targets(targets, view).collect())),
@@ -188,27 +182,18 @@ def build_report_data(
 ) -> ReportData:
     """Compute everything that a workbook shows of the facts; the arguments are those of `build_report`."""
     report = build_report(facts, by, targets, view, earlier)
-    facts = filter_facts(facts, view)
-    lines, records = facts.lines, facts.records
-    per_day, worst, vendors, paths, days = pl.collect_all(
-        [
-            compute_trend(lines, records),
-            rank_worst_items(lines, records, facts.items),
-            compute_by_vendor(lines, records),
-            compute_by_path(records),
-            lines.filter(pl.col("disposition") == "COUNTED").select("dc", "ship_date").unique(),
-        ]
-    )
+    queries = facts.query(view)
+    days = queries.list_days()
     first, last = days["ship_date"].min(), days["ship_date"].max()
     return ReportData(
         report=report,
         dcs=sorted(set(days["dc"])),
         first=first if isinstance(first, date) else None,
         last=last if isinstance(last, date) else None,
-        trend=per_day,
-        worst_items=worst,
-        by_vendor=vendors,
-        by_path=paths,
+        trend=queries.sum_groups(["ship_date"]),
+        worst_items=queries.rank_worst_items(facts.items),
+        by_vendor=rank_vendors(queries.sum_groups(["vendor"])),
+        by_path=queries.sum_by_path(),
     )
 
 
@@ -239,24 +224,19 @@ def is_points(column: str) -> bool:
     return column.endswith("_gap") or (column.endswith("_change") and column.removesuffix("_change") in METRICS)
 
 
-def _select_facts(facts: Facts, view: View) -> Facts:
-    """Select the facts of the view.
+def _require_names(queries: FactQueries) -> None:
+    """Refuse a view of what is not there.
 
     Raises:
         PermanentFailure: there is no such vendor, item or the like; the message names the nearest.
 
     """
-    for name, wanted in view.filters.items():
-        if wanted and name != "dc":
-            records = facts.records.rename({"reason_code": "reason"})
-            holders = [records] if name in RECORD_GROUPINGS else [facts.lines, records]
-            selected = [f.select(name).unique() for f in holders if name in f.collect_schema().names()]
-            known = pl.concat(pl.collect_all(selected))[name]
-            for absent in sorted({*wanted} - {*known}):
-                nearest = labels.find_nearest(absent, set(known.drop_nulls()))
-                msg = f"there is no {name} {absent} on those days" + (f"; the nearest is {nearest}" if nearest else "")
-                raise PermanentFailure(msg)
-    return filter_facts(facts, view)
+    for name, wanted in queries.filters.items():
+        if name == "dc" or not (absent := {*wanted} - {*queries.retain(name).list_names(name)}):
+            continue
+        nearest = labels.find_nearest(min(absent), set(queries.retain().list_names(name)))
+        msg = f"there is no {name} {min(absent)} on those days" + (f"; the nearest is {nearest}" if nearest else "")
+        raise PermanentFailure(msg)
 
 
 def shift_facts(facts: Facts, offset: str) -> Facts:
@@ -267,24 +247,22 @@ def shift_facts(facts: Facts, offset: str) -> Facts:
         offset: as of Polars, such as `7d` or `1y`.
 
     """
-    later = pl.col("ship_date").dt.offset_by(offset)
-    return replace(facts, lines=facts.lines.with_columns(later), records=facts.records.with_columns(later))
+    return replace(facts, offset=offset)
 
 
 def compute_report(
-    lines: pl.LazyFrame, records: pl.LazyFrame, by: Sequence[str], targets: pl.LazyFrame | None = None
-) -> pl.LazyFrame:
+    queries: FactQueries, by: Sequence[str], targets: pl.LazyFrame | None = None, *, with_orders: bool = True
+) -> pl.DataFrame:
     """Compute service metrics and lost cases per group, with target and gap where targets are given.
 
     Args:
-        lines: `CLASSIFIED_LINES`.
-        records: `LOST_CASES` of the same DCs and ship dates.
+        queries: over the facts of the view.
         by: grouping columns, out of `GROUPINGS`; none for the total.
         targets: any grouping columns of `by`, and metrics out of `METRICS` as shares; unique by its grouping columns.
+        with_orders: as of `sum_groups`.
 
     Returns:
-        The grouping columns, those of `SERVICE`, those of `QUANTITIES` (null without a record, and by customer: demand
-        that was not ordered has no customer), and per targeted metric `<metric>_target` (share) and `<metric>_gap`
+        The columns of `sum_groups` but item_days, and per targeted metric `<metric>_target` (share) and `<metric>_gap`
         (percentage points), sorted by group.
 
     Raises:
@@ -292,23 +270,36 @@ def compute_report(
         ContractViolation: targets by a column that is not grouped by.
 
     """
-    if unknown := [name for name in by if name not in GROUPINGS]:
-        msg = f"cannot group by {', '.join(unknown)}; groupings are {', '.join(GROUPINGS)}"
-        raise PermanentFailure(msg)
-    rows = _join_lost_cases(lines, records, by).select(*by, *schema.SERVICE.names, *QUANTITIES)
     if targets is not None:
-        rows = _add_targets(rows, by, targets)
-    return rows
+        _require_target_columns(by, targets)
+    rows = queries.sum_groups(by, with_orders=with_orders).drop("item_days")
+    return rows if targets is None else _add_targets(rows, targets)
 
 
-def _add_targets(rows: pl.LazyFrame, by: Sequence[str], targets: pl.LazyFrame) -> pl.LazyFrame:
-    columns = targets.collect_schema().names()
-    key = list_target_columns(targets)
-    if beyond := [name for name in key if name not in by]:
+def compute_total(
+    queries: FactQueries, targets: pl.LazyFrame | None = None, *, with_orders: bool = True
+) -> pl.DataFrame:
+    """Compute the one row of everything, with what was lost in full; targets only where one is for all."""
+    rows = queries.sum_groups([], with_orders=with_orders)
+    return rows if targets is None or list_target_columns(targets) else _add_targets(rows, targets)
+
+
+def rank_vendors(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rank the rows of vendors: most lost first."""
+    return rows.sort(_most_lost_expr(), "vendor", descending=[True, False], nulls_last=True)
+
+
+def _require_target_columns(by: Sequence[str], targets: pl.LazyFrame) -> None:
+    """Refuse targets by a column that is not grouped by."""
+    if beyond := [name for name in list_target_columns(targets) if name not in by]:
         msg = f"the targets are by {', '.join(beyond)}, which the report is not grouped by ({', '.join(by) or 'total'})"
         raise ContractViolation(msg)
-    metrics = [name for name in METRICS if name in columns]
-    renamed = targets.select(*key, *[pl.col(name).alias(f"{name}_target") for name in metrics], _all_rows_expr())
+
+
+def _add_targets(rows: pl.DataFrame, targets: pl.LazyFrame) -> pl.DataFrame:
+    given, key = targets.collect(), list_target_columns(targets)
+    metrics = [name for name in METRICS if name in given.columns]
+    renamed = given.select(*key, *[pl.col(name).alias(f"{name}_target") for name in metrics], _all_rows_expr())
     return (
         rows.with_columns(_all_rows_expr())
         .join(renamed, on=[*key, _ALL], how="left", maintain_order="left")
@@ -316,11 +307,11 @@ def _add_targets(rows: pl.LazyFrame, by: Sequence[str], targets: pl.LazyFrame) -
             ((pl.col(name) - pl.col(f"{name}_target")) * 100).cast(pl.Decimal(18, 2)).alias(f"{name}_gap")
             for name in metrics
         )
-        .select(*rows.collect_schema().names(), *[f"{name}_{part}" for name in metrics for part in ("target", "gap")])
+        .select(*rows.columns, *[f"{name}_{part}" for name in metrics for part in ("target", "gap")])
     )
 
 
-def _add_comparison(rows: pl.LazyFrame, earlier: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
+def _add_comparison(rows: pl.DataFrame, earlier: pl.DataFrame, by: Sequence[str], *, with_orders: bool) -> pl.DataFrame:
     """Add what each group had before and how it changed; groups that are gone have a row too."""
     before = earlier.select(*by, *[pl.col(name).alias(f"{name}_before") for name in COMPARED], _all_rows_expr())
     changes = [
@@ -329,12 +320,13 @@ def _add_comparison(rows: pl.LazyFrame, earlier: pl.LazyFrame, by: Sequence[str]
     return (
         rows.with_columns(_all_rows_expr())
         .join(before, on=[*by, _ALL], how="full", coalesce=True, nulls_equal=True)
-        .with_columns(_no_orders_exprs())
+        .with_columns(
+            pl.col("lines", *(["orders", "orders_timed"] if with_orders else [])).fill_null(0),
+            pl.col("ordered_cases", "shipped_cases").fill_null(pl.lit(0, decimals.CASES)),
+        )
         .with_columns(change.alias(f"{name}_change") for name, change in zip(COMPARED, changes, strict=True))
         .sort(*by, _ALL, nulls_last=True)
-        .select(
-            *rows.collect_schema().names(), *[f"{name}_{part}" for name in COMPARED for part in ("before", "change")]
-        )
+        .select(*rows.columns, *[f"{name}_{part}" for name in COMPARED for part in ("before", "change")])
     )
 
 
@@ -399,20 +391,6 @@ def _select_targets(targets: pl.LazyFrame, view: View) -> pl.LazyFrame:
     )
 
 
-def filter_facts(facts: Facts, view: View) -> Facts:
-    """Filter the facts of the view; of customers there are no records."""
-    wanted = {name: list(values) for name, values in view.filters.items() if values and name != "dc"}
-    lines, records = facts.lines, facts.records.with_columns(pl.col("reason_code").alias("reason"))
-    for name, values in wanted.items():
-        if name in RECORD_GROUPINGS:
-            counted = lines.filter(pl.col("disposition") == "COUNTED")
-            lines = counted.join(records.filter(pl.col(name).is_in(values)), on=[*_ITEM_DAY], how="semi")
-        else:
-            lines = lines.filter(pl.col(name).is_in(values))
-        records = records.filter(pl.lit(value=False) if name == "customer" else pl.col(name).is_in(values))
-    return replace(facts, lines=lines, records=records.drop("reason"))
-
-
 def _merge_doubts(doubts: Doubts, earlier: Doubts) -> Doubts:
     """Merge what is in doubt of two periods; rows that belong to no day are among those of the later one alone."""
     held, doubtful = {**earlier.held, **doubts.held}, {**earlier.doubtful, **doubts.doubtful}
@@ -435,152 +413,9 @@ def list_target_columns(targets: pl.LazyFrame) -> list[str]:
     return [name for name in targets.collect_schema().names() if name in GROUPINGS]
 
 
-def compute_total(lines: pl.LazyFrame, records: pl.LazyFrame, targets: pl.LazyFrame | None = None) -> pl.LazyFrame:
-    """Compute the one row of everything, with what was lost in full; targets only where one is for all."""
-    rows = _join_lost_cases(lines, records, [])
-    return rows if targets is None or list_target_columns(targets) else _add_targets(rows, [], targets)
-
-
-def compute_trend(lines: pl.LazyFrame, records: pl.LazyFrame) -> pl.LazyFrame:
-    """Compute service metrics per ship date, and lost cases confirmed and estimated."""
-    return _join_lost_cases(lines, records, ["ship_date"])
-
-
-def compute_by_vendor(lines: pl.LazyFrame, records: pl.LazyFrame) -> pl.LazyFrame:
-    """Compute service metrics per vendor, and lost cases, confirmed, estimated and on contract; most lost first."""
-    rows = _join_lost_cases(lines, records, ["vendor"])
-    return rows.sort(_most_lost_expr(), "vendor", descending=[True, False], nulls_last=True)
-
-
-def compute_by_path(records: pl.LazyFrame) -> pl.LazyFrame:
-    """Compute lost cases per DC and path, confirmed, estimated and on contract, and their share of what the DC lost."""
-    lost = to_units("lost_cases")
-    return (
-        _sum_lost_cases(records.filter(pl.col("lost_cases") > 0), ["dc", "path"])
-        .with_columns(to_rate(lost, lost.sum().over("dc")).alias("share"))
-        .sort("dc", "path")
-    )
-
-
-def rank_worst_items(
-    lines: pl.LazyFrame, records: pl.LazyFrame, items: pl.LazyFrame, limit: int = WORST_ITEMS
-) -> pl.LazyFrame:
-    """Rank the items of a DC that lost most: what they are, on which path, and the reason of most of it.
-
-    Args:
-        lines: `CLASSIFIED_LINES`.
-        records: `LOST_CASES`.
-        items: `ITEMS`, for the latest description.
-        limit: rows to return.
-
-    """
-    key = ["dc", "item"]
-    described = items.sort("valid_from").group_by("item").agg(pl.col("description").last())
-    ordered = (
-        lines.filter(pl.col("disposition") == "COUNTED")
-        .group_by(key)
-        .agg(
-            pl.col("vendor", "department").sort_by("ship_date").last(),
-            to_units("ordered_cases").sum().alias("o"),
-            to_units("shipped_cases").sum().alias("s"),
-        )
-    )
-    named = records.group_by(key).agg(
-        pl.col("vendor", "department").sort_by("ship_date").last().name.suffix("_of_record"),
-        *[to_cases(to_units("lost_cases").filter(pl.col("path") == path).sum()).alias(path.lower()) for path in PATHS],
-    )
-    reasons = (
-        records.filter(pl.col("reason_code").is_not_null())
-        .group_by(*key, "reason_code")
-        .agg(to_units("lost_cases").sum().alias("lost"))
-        .sort("lost", "reason_code", descending=[True, False])
-        .group_by(key)
-        .agg(pl.col("reason_code").first())
-    )
-    return (
-        ordered.join(named, on=key, how="full", coalesce=True)
-        .join(_sum_lost_cases(records, key), on=key, how="left")
-        .join(reasons, on=key, how="left")
-        .join(described, on="item", how="left")
-        .with_columns(
-            *[pl.coalesce(name, f"{name}_of_record").alias(name) for name in ("vendor", "department")],
-            pl.col("o", "s").fill_null(0),
-        )
-        .with_columns(
-            to_cases(pl.col("o")).alias("ordered_cases"),
-            to_cases(pl.col("s")).alias("shipped_cases"),
-            to_cases(pl.col("o") - pl.col("s")).alias("not_shipped_cases"),
-            to_rate(pl.col("s"), pl.col("o")).alias("case_fill_rate"),
-        )
-        .filter(_most_lost_expr() > 0)
-        .sort(_most_lost_expr(), *key, descending=[True, False, False])
-        .head(limit)
-        .select(
-            *key,
-            "description",
-            "vendor",
-            "department",
-            "ordered_cases",
-            "shipped_cases",
-            "not_shipped_cases",
-            "case_fill_rate",
-            "lost_cases",
-            "confirmed_cases",
-            "estimated_cases",
-            *[path.lower() for path in PATHS],
-            "item_days",
-            "reason_code",
-        )
-    )
-
-
 def _most_lost_expr() -> pl.Expr:
     """Return lost cases, or without a record what was ordered and not shipped."""
     return pl.coalesce("lost_cases", pl.col("ordered_cases") - pl.col("shipped_cases"))
-
-
-def _join_lost_cases(lines: pl.LazyFrame, records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
-    """Join the service metrics of each group with its lost cases in full; sorted by group."""
-    grouped = records.with_columns(pl.col("reason_code").alias("reason"))
-    served = compute_service(_add_record_groupings(lines, grouped, by), by).with_columns(_all_rows_expr())
-    if "customer" in by:
-        unknown = [pl.lit(None, decimals.CASES).alias(name) for name in QUANTITIES]
-        rows = served.with_columns(*unknown, pl.lit(None, pl.Int64).alias("item_days"))
-    else:
-        lost = _sum_lost_cases(add_periods(grouped, by), by).with_columns(_all_rows_expr())
-        rows = served.join(lost, on=[*by, _ALL], how="full", coalesce=True, nulls_equal=True)
-    return rows.with_columns(_no_orders_exprs()).sort(*by, _ALL, nulls_last=True).drop(_ALL)
-
-
-def _add_record_groupings(lines: pl.LazyFrame, records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
-    """Add path and reason of each line's item and day, where they are grouped by; none without a record."""
-    wanted = [name for name in RECORD_GROUPINGS if name in by]
-    if not wanted:
-        return lines
-    counted = lines.filter(pl.col("disposition") == "COUNTED").drop(wanted, strict=False)
-    return counted.join(records.select(*_ITEM_DAY, *wanted), on=[*_ITEM_DAY], how="left")
-
-
-def _no_orders_exprs() -> list[pl.Expr]:
-    """Return what a group has that ordered nothing."""
-    return [
-        pl.col("lines", "orders", "orders_timed").fill_null(0),
-        pl.col("ordered_cases", "shipped_cases").fill_null(pl.lit(0, decimals.CASES)),
-    ]
-
-
-def _sum_lost_cases(records: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
-    """Sum lost cases per group that has records, and count on how many items x days."""
-    return (
-        records.group_by(*by, _all_rows_expr())
-        .agg(
-            pl.len().alias("records"),
-            (pl.col("lost_cases") > 0).sum().cast(pl.Int64).alias("item_days"),
-            *[to_units(name).sum() for name in QUANTITIES],
-        )
-        .filter(pl.col("records") > 0)
-        .select(*by, *[to_cases(pl.col(name)).alias(name) for name in QUANTITIES], "item_days")
-    )
 
 
 def _all_rows_expr() -> pl.Expr:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import polars as pl
@@ -71,21 +71,32 @@ def compute_service(lines: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
     return (
         orders.group_by(group or pl.lit("all").alias("all"))
         .agg(summed)
-        .with_columns(
-            to_cases(pl.col("ordered")).alias("ordered_cases"),
-            to_cases(pl.col("shipped")).alias("shipped_cases"),
-            to_rate(pl.col("shipped"), pl.col("ordered")).alias("case_fill_rate"),
-            to_rate(pl.col("lines_complete"), pl.col("lines")).alias("line_fill_rate"),
-            to_rate(pl.col("orders_complete"), pl.col("orders")).alias("order_fill_rate"),
-            to_rate(pl.col("orders_on_time"), pl.col("orders_timed")).alias("on_time_rate"),
-            to_rate(pl.col("orders_otif"), pl.col("orders_timed")).alias("otif_rate"),
-        )
+        .pipe(add_rates)
         .sort(group or "orders", nulls_last=True)
         .select(*group, *schema.SERVICE.names)
     )
 
 
-def add_periods(frame: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
+def add_rates(sums: pl.LazyFrame) -> pl.LazyFrame:
+    """Add the cases and rates that follow from sums.
+
+    Args:
+        sums: lines, lines_complete, orders, orders_complete, orders_on_time, orders_timed, orders_otif; ordered and
+            shipped in units.
+
+    """
+    return sums.with_columns(
+        to_cases(pl.col("ordered")).alias("ordered_cases"),
+        to_cases(pl.col("shipped")).alias("shipped_cases"),
+        to_rate(pl.col("shipped"), pl.col("ordered")).alias("case_fill_rate"),
+        to_rate(pl.col("lines_complete"), pl.col("lines")).alias("line_fill_rate"),
+        to_rate(pl.col("orders_complete"), pl.col("orders")).alias("order_fill_rate"),
+        to_rate(pl.col("orders_on_time"), pl.col("orders_timed")).alias("on_time_rate"),
+        to_rate(pl.col("orders_otif"), pl.col("orders_timed")).alias("otif_rate"),
+    )
+
+
+def add_periods(frame: pl.LazyFrame, by: Collection[str]) -> pl.LazyFrame:
     """Add the week and the month of the ship date, where they are grouped by."""
     return frame.with_columns(
         pl.col("ship_date").dt.strftime(pattern).alias(name) for name, pattern in PERIODS.items() if name in by

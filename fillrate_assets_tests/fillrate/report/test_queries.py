@@ -11,7 +11,8 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import LEDGER
 from fillrate_assets.fillrate.report.doubts import LAST_GOOD, UNPUBLISHED, summarize_rejects
 from fillrate_assets.fillrate.report.explain import explain
-from fillrate_assets.fillrate.report.queries import read_evidence_from_lake, read_facts_from_lake
+from fillrate_assets.fillrate.report.platform_facts import PlatformFacts
+from fillrate_assets.fillrate.report.queries import read_evidence_from_lake
 from fillrate_assets.fillrate.report.service_report import Facts
 from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
 from fillrate_assets_tests.conftest import SMALL
@@ -22,7 +23,7 @@ DAY = next(day for day in SMALL.ship_days if day != HELD_DAY)
 
 
 def _read(home: Home, scope: PartitionFilter | None = None) -> Facts:
-    facts, _ = read_facts_from_lake(home.settings, scope or PartitionFilter())
+    facts, _ = PlatformFacts(home.settings).read(scope or PartitionFilter())
     return facts
 
 

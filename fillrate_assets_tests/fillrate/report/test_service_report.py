@@ -15,6 +15,8 @@ from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report import labels, service_report, terminal
 from fillrate_assets.fillrate.report.doubts import Doubts
+from fillrate_assets.fillrate.report.fact_queries import QUANTITIES, FactQueries
+from fillrate_assets.fillrate.report.fact_tables import FrameFacts
 from fillrate_assets.fillrate.report.notes import format_notes
 from fillrate_assets.fillrate.report.service_report import Comparison, Facts, Report, SortKey, View
 
@@ -76,15 +78,19 @@ NO_RECORDS: Final = schema.LOST_CASES.make_empty()
 
 
 def _make_facts(lines: pl.LazyFrame, records: pl.LazyFrame = NO_RECORDS, doubts: Doubts | None = None) -> Facts:
-    return Facts(lines, records, schema.ITEMS.make_empty(), doubts or Doubts())
+    return Facts(FrameFacts(lines, records), schema.ITEMS.make_empty(), doubts or Doubts())
+
+
+def _query(lines: pl.LazyFrame, records: pl.LazyFrame = NO_RECORDS) -> FactQueries:
+    return FactQueries(FrameFacts(lines, records), {})
 
 
 def test_a_report_has_its_groups_the_service_metrics_and_the_lost_cases() -> None:
     lines = _make_lines(_make_line(10, 8), _make_line(10, 10, vendor="V2"))
     got = service_report.compute_report(
-        lines, _make_records(_make_lost(2, 5), _make_lost(0, 0, vendor="V2")), ["dc", "vendor"]
-    ).collect()
-    assert got.columns == ["dc", "vendor", *schema.SERVICE.names, *service_report.QUANTITIES]
+        _query(lines, _make_records(_make_lost(2, 5), _make_lost(0, 0, vendor="V2"))), ["dc", "vendor"]
+    )
+    assert got.columns == ["dc", "vendor", *schema.SERVICE.names, *QUANTITIES]
     assert got.select("vendor", "case_fill_rate", "lost_cases").rows() == [
         ("V1", Decimal("0.8"), Decimal(7)),
         ("V2", Decimal(1), Decimal(0)),
@@ -94,7 +100,7 @@ def test_a_report_has_its_groups_the_service_metrics_and_the_lost_cases() -> Non
 
 def test_a_group_that_could_not_be_ordered_from_still_shows_what_it_lost() -> None:
     records = _make_records(_make_lost(2, 0), _make_lost(0, 38, department="D2"), _make_lost(0, 4, department=None))
-    got = service_report.compute_report(_make_lines(_make_line(10, 8)), records, ["department"]).collect()
+    got = service_report.compute_report(_query(_make_lines(_make_line(10, 8)), records), ["department"])
     assert got.select("department", "lines", "ordered_cases", "case_fill_rate", "lost_cases").rows() == [
         ("D1", 1, Decimal(10), Decimal("0.8"), Decimal(2)),
         ("D2", 0, Decimal(0), None, Decimal(38)),
@@ -108,24 +114,24 @@ def test_lost_cases_of_the_groups_add_up_to_the_total(by: list[str]) -> None:
     records = _make_records(
         _make_lost(2, 0), _make_lost(10, 3, vendor="V2"), _make_lost(0, 7, dc="DC02", vendor=None, department=None)
     )
-    groups = service_report.compute_report(lines, records, by).collect()
-    (total,) = service_report.compute_total(lines, records).collect().to_dicts()
+    groups = service_report.compute_report(_query(lines, records), by)
+    (total,) = service_report.compute_total(_query(lines, records)).to_dicts()
     assert groups["lost_cases"].sum() == total["lost_cases"] == Decimal(22)
     assert groups["lines"].sum() == total["lines"] == 3
 
 
 def test_by_customer_lost_cases_are_unknown_because_estimated_demand_has_no_customer() -> None:
     got = service_report.compute_report(
-        _make_lines(_make_line(10, 8)), _make_records(_make_lost(2, 5)), ["dc", "customer"]
-    ).collect()
+        _query(_make_lines(_make_line(10, 8)), _make_records(_make_lost(2, 5))), ["dc", "customer"]
+    )
     assert got["lost_cases"].to_list() == [None]
 
 
 def test_a_group_without_records_lost_an_unknown_number_and_not_none() -> None:
     lines = _make_lines(_make_line(10, 8), _make_line(10, 8, dc="DC02"))
-    got = service_report.compute_report(lines, _make_records(_make_lost(2, 0)), ["dc"]).collect()
+    got = service_report.compute_report(_query(lines, _make_records(_make_lost(2, 0))), ["dc"])
     assert got["lost_cases"].to_list() == [Decimal(2), None]
-    assert service_report.compute_total(lines, NO_RECORDS).collect()["lost_cases"].to_list() == [None]
+    assert service_report.compute_total(_query(lines, NO_RECORDS))["lost_cases"].to_list() == [None]
 
 
 def test_a_gap_is_in_points_and_a_group_without_a_target_has_none() -> None:
@@ -134,7 +140,7 @@ def test_a_gap_is_in_points_and_a_group_without_a_target_has_none() -> None:
         {"dc": ["DC01", "DC02"], "case_fill_rate": [Decimal("0.7000"), Decimal("0.9550")]},
         schema_overrides={"case_fill_rate": decimals.RATE},
     )
-    got = service_report.compute_report(lines, NO_RECORDS, ["dc"], targets).collect()
+    got = service_report.compute_report(_query(lines, NO_RECORDS), ["dc"], targets)
     assert got.columns[-2:] == ["case_fill_rate_target", "case_fill_rate_gap"]
     assert got.select("case_fill_rate_target", "case_fill_rate_gap").rows() == [
         (Decimal("0.7"), Decimal("-3.33")),
@@ -148,26 +154,26 @@ def test_targets_join_on_those_groupings_that_they_have() -> None:
     targets = pl.LazyFrame(
         {"vendor": ["V2"], "otif_rate": [Decimal("0.5")]}, schema_overrides={"otif_rate": decimals.RATE}
     )
-    got = service_report.compute_report(lines, NO_RECORDS, ["dc", "vendor"], targets).collect()
+    got = service_report.compute_report(_query(lines, NO_RECORDS), ["dc", "vendor"], targets)
     assert got["otif_rate_target"].to_list() == [None, Decimal("0.5")]
-    assert "otif_rate_target" not in service_report.compute_total(lines, NO_RECORDS, targets).collect_schema().names()
+    assert "otif_rate_target" not in service_report.compute_total(_query(lines, NO_RECORDS), targets).columns
 
 
 def test_one_target_for_all_is_the_totals_too() -> None:
     targets = pl.LazyFrame({"case_fill_rate": [Decimal("0.95")]}, schema={"case_fill_rate": decimals.RATE})
-    total = service_report.compute_total(_make_lines(_make_line(10, 9)), NO_RECORDS, targets).collect()
+    total = service_report.compute_total(_query(_make_lines(_make_line(10, 9))), targets)
     assert total["case_fill_rate_gap"].to_list() == [Decimal(-5)]
 
 
 def test_targets_by_a_column_that_is_not_grouped_by_are_refused() -> None:
     targets = pl.LazyFrame({"customer": ["C1"], "otif_rate": [Decimal("0.5")]})
     with pytest.raises(ContractViolation, match=r"the targets are by customer, which the report is not grouped by"):
-        service_report.compute_report(_make_lines(_make_line(10, 9)), NO_RECORDS, ["dc"], targets)
+        service_report.compute_report(_query(_make_lines(_make_line(10, 9))), ["dc"], targets)
 
 
 def test_an_unknown_grouping_is_refused_with_those_there_are() -> None:
     with pytest.raises(PermanentFailure, match="cannot group by region; groupings are dc, department"):
-        service_report.compute_report(_make_lines(_make_line(10, 9)), NO_RECORDS, ["region"])
+        service_report.compute_report(_query(_make_lines(_make_line(10, 9))), ["region"])
 
 
 def test_the_worst_items_are_those_of_a_dc_that_lost_most() -> None:
@@ -181,17 +187,17 @@ def test_the_worst_items_are_those_of_a_dc_that_lost_most() -> None:
         _make_lost(0, 0, path="STOCK_IN"),
         _make_lost(3, 0, item="I2", ship_date=date(2024, 5, 17), path="FLOW", reason_code="12"),
     )
-    worst = service_report.rank_worst_items(lines, records, items).collect().to_dicts()
+    worst = _query(lines, records).rank_worst_items(items).to_dicts()
     assert [row["item"] for row in worst] == ["I2", "I1"]
     first = worst[0]
     assert (first["description"], first["vendor"], first["reason_code"], first["item_days"]) == ("new", "V1", "01", 2)
     assert (first["lost_cases"], first["stock_out"], first["flow"]) == (Decimal(14), Decimal(11), Decimal(3))
-    assert service_report.rank_worst_items(lines, records, items, limit=1).collect().height == 1
+    assert _query(lines, records).rank_worst_items(items, limit=1).height == 1
 
 
 def test_without_records_the_worst_items_are_those_that_shipped_least_of_what_was_ordered() -> None:
     lines = _make_lines(_make_line(10, 8), _make_line(10, 0), _make_line(5, 5))
-    worst = service_report.rank_worst_items(lines, NO_RECORDS, schema.ITEMS.make_empty()).collect()
+    worst = _query(lines).rank_worst_items(schema.ITEMS.make_empty())
     assert worst.select("item", "not_shipped_cases", "lost_cases").rows() == [
         ("I2", Decimal(10), None),
         ("I1", Decimal(2), None),
@@ -202,7 +208,7 @@ def test_paths_share_what_their_dc_lost() -> None:
     records = _make_records(
         _make_lost(1, 0, path="FLOW"), _make_lost(2, 1), _make_lost(0, 0, path="STOCK_IN"), _make_lost(9, 0, dc="DC02")
     )
-    assert service_report.compute_by_path(records).collect().select("dc", "path", "lost_cases", "share").rows() == [
+    assert _query(_make_lines(), records).sum_by_path().select("dc", "path", "lost_cases", "share").rows() == [
         ("DC01", "FLOW", Decimal(1), Decimal("0.25")),
         ("DC01", "STOCK_OUT", Decimal(3), Decimal("0.75")),
         ("DC02", "STOCK_OUT", Decimal(9), Decimal(1)),
@@ -212,7 +218,11 @@ def test_paths_share_what_their_dc_lost() -> None:
 def test_vendors_are_in_the_order_of_what_they_lost() -> None:
     lines = _make_lines(_make_line(10, 8), _make_line(10, 0, vendor="V2"), _make_line(5, 5, vendor=None))
     records = _make_records(_make_lost(2, 0), _make_lost(10, 3, vendor="V2"), _make_lost(0, 0, vendor=None))
-    assert service_report.compute_by_vendor(lines, records).collect()["vendor"].to_list() == ["V2", "V1", None]
+    assert service_report.rank_vendors(_query(lines, records).sum_groups(["vendor"]))["vendor"].to_list() == [
+        "V2",
+        "V1",
+        None,
+    ]
 
 
 def test_a_table_shows_rates_in_percent_cases_aligned_and_a_total() -> None:
@@ -292,7 +302,7 @@ def test_a_line_without_a_record_is_on_no_path() -> None:
 def test_quantities_are_in_full_in_every_report() -> None:
     records = _make_records(_make_lost(2, 5, contract_lost_cases=Decimal(7)))
     (row,) = _report(_make_lines(_make_line(10, 8)), records).groups.to_dicts()
-    assert [row[name] for name in service_report.QUANTITIES] == [7, 2, 5, 7]
+    assert [row[name] for name in QUANTITIES] == [7, 2, 5, 7]
 
 
 SHORTS: Final = [_make_line(10, shipped, vendor=f"V{number}") for number, shipped in enumerate((9, 5, 7), start=1)]

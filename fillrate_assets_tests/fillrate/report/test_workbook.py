@@ -18,6 +18,7 @@ from fillrate_assets.core import decimals
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.doubts import Doubts
+from fillrate_assets.fillrate.report.fact_tables import FrameFacts
 from fillrate_assets.fillrate.report.queries import read_facts_from_files
 from fillrate_assets.fillrate.report.service_report import Facts, build_report_data
 from fillrate_assets.fillrate.report.workbook import MAX_ROWS, write_workbook
@@ -35,6 +36,11 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> Facts:
     return read_facts_from_files(read_directory(directory, loaded_at=MADE_AT), PartitionFilter())[0]
 
 
+def _get_frames(facts: Facts) -> FrameFacts:
+    assert isinstance(facts.source, FrameFacts)
+    return facts.source
+
+
 @pytest.fixture
 def file(facts: Facts, tmp_path: Path) -> Path:
     targets = pl.LazyFrame({"case_fill_rate": [0.95], "otif_rate": [0.0]}).cast(decimals.RATE)
@@ -50,11 +56,9 @@ def _read_rows(sheet: Worksheet, top: int = 1) -> Iterator[dict[str, object]]:
 
 def test_what_a_reader_would_act_on_is_escaped_in_cells(facts: Facts, tmp_path: Path) -> None:
     hostile = pl.lit("D\u202e\x1b[2J\u200b").alias("department")
-    report = build_report_data(
-        replace(facts, lines=facts.lines.with_columns(hostile), records=facts.records.with_columns(hostile)),
-        ["department"],
-        None,
-    )
+    source = _get_frames(facts)
+    spoiled = FrameFacts(source.lines.with_columns(hostile), source.records.with_columns(hostile))
+    report = build_report_data(replace(facts, source=spoiled), ["department"], None)
     write_workbook(tmp_path / "hostile.xlsx", report, made_at=MADE_AT)
     book = openpyxl.load_workbook(tmp_path / "hostile.xlsx")
     texts = [str(cell.value) for sheet in book.worksheets for row in sheet.iter_rows() for cell in row if cell.value]
@@ -77,7 +81,7 @@ def test_the_summary_ends_in_the_total_outside_the_filter(file: Path, facts: Fac
     group, total = _read_rows(sheet, top=9)
     assert (group["DC"], group["Department"]) == ("DC01", "(none)")
     assert (total["DC"], total["Department"]) == ("TOTAL", None)
-    assert group["Lost"] == total["Lost"] == float(facts.records.collect()["lost_cases"].sum())
+    assert group["Lost"] == total["Lost"] == float(_get_frames(facts).records.collect()["lost_cases"].sum())
     assert group["Case fill gap (points)"] == pytest.approx(float(str(group["Case fill"])) * 100 - 95, abs=0.005)
     assert sheet.auto_filter.ref == "A9:T10"
 
@@ -129,9 +133,8 @@ def test_the_same_book_is_the_same_bytes_wherever_they_go(facts: Facts, tmp_path
 
 
 def test_a_workbook_of_nothing_is_a_workbook(tmp_path: Path) -> None:
-    nothing = Facts(
-        schema.CLASSIFIED_LINES.make_empty(), schema.LOST_CASES.make_empty(), schema.ITEMS.make_empty(), Doubts()
-    )
+    source = FrameFacts(schema.CLASSIFIED_LINES.make_empty(), schema.LOST_CASES.make_empty())
+    nothing = Facts(source, schema.ITEMS.make_empty(), Doubts())
     write_workbook(tmp_path / "book.xlsx", build_report_data(nothing, ["dc"]), made_at=MADE_AT)
     assert openpyxl.load_workbook(tmp_path / "book.xlsx").sheetnames == SHEETS
 
@@ -145,7 +148,7 @@ def test_a_table_that_a_sheet_cannot_hold_continues_on_further_sheets(facts: Fac
     first, last = ([*_read_rows(opened[name], top)] for name, top in (("Summary", 9), ("Summary 2", 1)))
     assert (first[-1]["Item"], last[-1]["Item"]) == ("continues on sheet Summary 2", "TOTAL")
     assert [row["Item"] for row in (*first[:-1], *last[:-1])] == data.report.groups["item"].to_list()
-    assert last[-1]["Lost"] == float(facts.records.collect()["lost_cases"].sum())
+    assert last[-1]["Lost"] == float(_get_frames(facts).records.collect()["lost_cases"].sum())
     for name in opened.sheetnames[:5]:
         sheet = opened[name]
         assert sheet.auto_filter.ref, name

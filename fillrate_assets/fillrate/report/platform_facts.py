@@ -1,0 +1,291 @@
+"""Facts of what the platform has computed: months of the history, days that are newer, and what is in doubt of both."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+import polars as pl
+
+from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.fact_schema import FACTS, ITEM_FACTS, ITEM_MONTHS
+from fillrate_assets.fillrate.report.doubts import UNPUBLISHED, build_published_doubts
+from fillrate_assets.fillrate.report.fact_queries import FactQueries
+from fillrate_assets.fillrate.report.fact_tables import Relation, connect
+from fillrate_assets.fillrate.report.history import (
+    MonthKey,
+    Stored,
+    Version,
+    build_month_path,
+    escape_paths,
+    make_facts,
+    read_stored,
+)
+from fillrate_assets.fillrate.report.queries import (
+    add_rejects,
+    filter_rejects,
+    find_gated_days,
+    look_back,
+    require_days,
+    select_behind,
+)
+from fillrate_assets.fillrate.report.service_report import Facts
+from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
+from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake
+
+if TYPE_CHECKING:
+    from fillrate_assets.fillrate.record_store import RecordStore
+
+_OLDEST_SECONDS: Final = 600
+"""How long facts of days stay on this machine that are no longer in force: a query may still read them."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What was stored at a moment; equal ones have the same number."""
+
+    number: int
+    taken_at: float
+    stored: Stored
+    ledger: pl.DataFrame
+    loaded: pl.DataFrame
+    """What loaders rejected."""
+
+    def equals(self, other: Moment) -> bool:
+        """Return whether the same was stored at another moment."""
+        frames = (self.ledger, other.ledger), (self.loaded, other.loaded)
+        return self.stored == other.stored and all(mine.equals(theirs) for mine, theirs in frames)
+
+
+class PlatformFacts:
+    """The facts of a platform; any thread may read them."""
+
+    def __init__(self, settings: Settings, max_age_seconds: float = 0) -> None:
+        """Open the facts of the platform of some settings.
+
+        Args:
+            settings: where lake and record store are.
+            max_age_seconds: how long what is stored may be as it was when it was last looked up.
+
+        """
+        # SQLAlchemy, which files do without, takes a third of a second.
+        from fillrate_assets.fillrate.record_store import RecordStore  # noqa: PLC0415 - as above
+        from fillrate_assets.storage.database import Database  # noqa: PLC0415 - as above
+
+        self.lake: Final = Lake(settings.storage.lake_root)
+        self._settings, self._max_age = settings, max_age_seconds
+        self._store: RecordStore = RecordStore(Database.from_settings(settings))
+        self._moment: Moment | None = None
+        self._lock = threading.Lock()
+
+    @cached_property
+    def open_days(self) -> OpenDays:
+        """Return the facts of days that the history does not have."""
+        return OpenDays(self.lake)
+
+    def look(self) -> Moment:
+        """Look up what is stored."""
+        with self._lock:
+            last, now = self._moment, time.monotonic()
+            if last is not None and now - last.taken_at < self._max_age:
+                return last
+            found = Moment(
+                last.number + 1 if last else 0,
+                now,
+                read_stored(self.lake),
+                self._store.read_ledger(),
+                self._store.count_loader_rejects(),
+            )
+            self._moment = replace(last, taken_at=now) if last and found.equals(last) else found
+            return self._moment
+
+    def read(self, scope: PartitionFilter, earlier: PartitionFilter | None = None) -> tuple[Facts, Facts | None]:
+        """Read the facts of a report, and those of an earlier period.
+
+        Raises:
+            PermanentFailure: no order line is in scope, or none in the earlier period; the message says what there is.
+
+        """
+        moment = self.look()
+        for each in (scope, earlier):
+            if each is not None:
+                require_days(each, [*moment.stored.days], f"the lake {self.lake.root} holds")
+        # Rows that belong to no day are in doubt once.
+        facts = self._read(moment, scope, unplaced=True)
+        return facts, None if earlier is None else self._read(moment, earlier, unplaced=False)
+
+    def _read(self, moment: Moment, part: PartitionFilter, *, unplaced: bool) -> Facts:
+        source = StoredFacts(self.lake, moment.stored, part, self.open_days)
+        rejected, orders = FactQueries(source, {}).count_lines()
+        ledger = moment.ledger.lazy()
+        counts = add_rejects(rejected, orders, filter_rejects(moment.loaded, part, unplaced=unplaced))
+        published = build_published_doubts(part.filter(ledger).collect(), *counts)
+        before = build_published_doubts(look_back(part).filter(ledger).collect(), published.rejected, 0)
+        known = {
+            PartitionKey(dc, day): at
+            for dc, day, at in moment.ledger.select("dc", "ship_date", "published_at").iter_rows()
+        }
+        # The ledger has what was last published; a run that was stopped has left newer days in the lake.
+        newer = [
+            day
+            for day, version in source.days.items()
+            if day not in known or datetime.fromisoformat(version.lines) > known[day]
+        ]
+        chosen = (self.lake.read(table, newer) for table in (schema.CLASSIFIED_LINES, schema.ITEM_DAYS))
+        held = find_gated_days(self._settings, self._store, newer, *chosen) if newer else {}
+        unpublished = {day: UNPUBLISHED for day in source.days if day not in known}
+        doubts = replace(
+            published,
+            held={**held, **published.held},
+            doubtful={**unpublished, **published.doubtful},
+            behind=select_behind(before, part),
+        )
+        return Facts(source, self.lake.read_whole(schema.ITEMS), doubts)
+
+
+class OpenDays:
+    """Facts of days that are not in the history, or newer there, as files of this process."""
+
+    def __init__(self, lake: Lake) -> None:
+        """Have a folder that ends with the process."""
+        self._lake = lake
+        self.scratch: Final = Path(mkdtemp(prefix="fillrate-facts-"))
+        weakref.finalize(self, shutil.rmtree, self.scratch, ignore_errors=True)
+        self._lock = threading.Lock()
+        self._connection = connect(str(self.scratch))
+
+    def open(self) -> duckdb.DuckDBPyConnection:
+        """Open a connection of one's own."""
+        return self._connection.cursor()
+
+    def find_file(self, table: str, days: Mapping[PartitionKey, Version]) -> Path:
+        """Find the facts of some days of a DC and month; they are made once for each version."""
+        named = hashlib.sha256(repr(sorted(days.items())).encode()).hexdigest()
+        file = self.scratch / f"{table}-{named}.parquet"
+        with self._lock:
+            if not file.exists():
+                self._discard_old()
+                incoming = self.scratch / f"{named}.incoming"
+                with self.open() as connection:
+                    make_facts(connection, self._lake, {table: incoming}, days, self.scratch)
+                incoming.replace(file)
+        file.touch()
+        return file
+
+    def find_empty(self, table: str) -> Path:
+        """Find a file of a table without rows."""
+        file = self.scratch / f"no_{table}.parquet"
+        if not file.exists():
+            FACTS[table].schema.make_empty().collect().write_parquet(file)
+        return file
+
+    def _discard_old(self) -> None:
+        oldest = time.time() - _OLDEST_SECONDS
+        for file in self.scratch.glob("*-*.parquet"):
+            if file.stat().st_mtime < oldest:
+                file.unlink()
+
+
+class StoredFacts:
+    """The fact tables of some DCs and ship dates: files of whole months, and of the days that these do not have."""
+
+    def __init__(self, lake: Lake, stored: Stored, scope: PartitionFilter, open_days: OpenDays) -> None:
+        """Choose what is read.
+
+        Args:
+            lake: where the history is.
+            stored: the days and months that there are.
+            scope: the DCs and ship dates.
+            open_days: the facts of days that the history does not have.
+
+        """
+        self._lake, self._stored, self._open_days = lake, stored, open_days
+        self.days = {day: version for day, version in stored.days.items() if scope.covers(*day)}
+
+    @cached_property
+    def span(self) -> tuple[date, date]:
+        """Return the first and the last ship date."""
+        dates = {day for _, day in self.days}
+        return min(dates), max(dates)
+
+    def open(self) -> duckdb.DuckDBPyConnection:
+        """Open a connection."""
+        return self._open_days.open()
+
+    def name_fault(self) -> str:
+        """Return what to do where a file of the history cannot be read."""
+        folder = f"{self._lake.root}/history"
+        return (
+            f"a file below {folder} cannot be read: delete that folder; reports read the days until it is written anew"
+        )
+
+    @cached_property
+    def _months(self) -> dict[MonthKey, set[date]]:
+        found: dict[MonthKey, set[date]] = {}
+        for dc, day in self.days:
+            found.setdefault(MonthKey(dc, day.replace(day=1)), set()).add(day)
+        return found
+
+    def find_relations(self, table: str, *, whole_months: bool) -> Sequence[Relation]:
+        """Find the files of a table."""
+        months: list[Path] = []
+        days: list[Path] = []
+        opened: list[Path] = []
+        beyond: list[PartitionKey] = []
+        for key, wanted in self._months.items():
+            stored, fresh = self._stored.months.get(key), self._stored.find_fresh_days(key)
+            if stored is not None and fresh & wanted:
+                whole = whole_months and table == ITEM_FACTS.schema.name and fresh == {*stored.days} == fresh & wanted
+                name = ITEM_MONTHS.schema.name if whole else table
+                (months if whole else days).append(self._fetch(name, key, stored.slot, stored.days))
+                beyond += [PartitionKey(key.dc, day) for day in {*stored.days} & wanted - fresh]
+            if wanted - fresh:
+                of_month = {at: self._stored.days[at] for at in self._list_open(key, fresh)}
+                opened.append(self._open_days.find_file(table, of_month))
+        found = []
+        if months:
+            found.append(_read_files(ITEM_MONTHS.schema.name, "months", months))
+        if days:
+            found.append(_limit(_read_files(table, "days", days), *self.span, beyond))
+        if opened:
+            found.append(_limit(_read_files(table, "opened", opened), *self.span))
+        return found or [_read_files(table, "nothing", [self._open_days.find_empty(table)])]
+
+    def _list_open(self, key: MonthKey, fresh: set[date]) -> list[PartitionKey]:
+        days = (day for day in self._stored.days if day.dc == key.dc and day.ship_date.replace(day=1) == key.month)
+        return [day for day in days if day.ship_date not in fresh]
+
+    def _fetch(self, table: str, key: MonthKey, slot: str, days: Mapping[date, Version]) -> Path:
+        version = hashlib.sha256(repr(sorted(days.items())).encode()).hexdigest()
+        return self._lake.fetch_file(build_month_path(table, key, slot), version, self._open_days.scratch)
+
+
+def _read_files(table: str, name: str, files: Sequence[Path]) -> Relation:
+    rows = f"read_parquet(${name}_files, hive_partitioning = false)"
+    return Relation(table, rows, (), {f"{name}_files": escape_paths(files)})
+
+
+def _limit(relation: Relation, first: date, last: date, beyond: Sequence[PartitionKey] = ()) -> Relation:
+    """Limit files to ship dates, without some days."""
+    binds: dict[str, Any] = {"first": first, "last": last}
+    conditions = ["ship_date BETWEEN $first AND $last"]
+    if beyond:
+        pairs = []
+        for number, (dc, day) in enumerate(beyond):
+            binds |= {f"beyond_dc_{number}": dc, f"beyond_day_{number}": day}
+            pairs.append(f"($beyond_dc_{number}, $beyond_day_{number})")
+        conditions.append(f"(dc, ship_date) NOT IN ({', '.join(pairs)})")
+    return replace(relation, conditions=conditions, binds={**relation.binds, **binds})
