@@ -15,6 +15,7 @@ import openpyxl
 import pytest
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
+from fillrate_assets.fulfillment.transition_log import TransitionLog
 from fillrate_assets.notifications.outbox_admin import count_unsent
 from fillrate_assets.storage.database import Database
 from fillrate_assets.web.exports import guard_text
@@ -22,6 +23,7 @@ from fillrate_assets.web.operations import sections
 from fillrate_assets.web.operations.systems import NotConfiguredError, Queues
 from fillrate_assets.web.operations.views import TABLES, VIEWS
 from fillrate_assets.web.tables import MAX_PAGE, PAGE_ROWS
+from fillrate_assets_tests.factories.fulfillment_events import AT, LINES, WAY, make_event
 from fillrate_assets_tests.factories.operations import (
     CHANGES,
     HOSTILE,
@@ -361,3 +363,36 @@ def test_a_form_that_fails_is_not_logged(operations: Operations) -> None:
     browser = httpx.Client(base_url=URL, transport=operations.transport, cookies=browser.cookies)
     assert send(browser, page, "redrive", job=LETTER, csrf_token=token).status_code == 503
     assert not operations.list_logged()
+
+
+def test_the_events_of_an_order_are_delivered_again_once_for_a_page(operations: Operations) -> None:
+    log = TransitionLog(operations.database, "1.0")
+    for event_type in WAY[:2]:
+        log.apply(make_event(event_type, HOSTILE, lines=LINES), actor="worker", now=AT)
+    browser = operations.open("operator")
+    page = f"/operations/replays?{httpx.QueryParams({'order': HOSTILE})}"
+    shown = browser.get(page)
+    assert f"{HOSTILE} 2 as its events say" in read_text(shown)
+    assert b"as its events say" in browser.get(page.replace("replays", "files/verification.csv")).content
+    (request,) = re.findall(r'name="request" value="([0-9a-f]{32})"', shown.text)
+    fields = {"order": HOSTILE, "note": "the queue got lost", "csrf_token": read_token(shown, "redeliver")}
+    waiting = len(operations.queue.jobs)
+    reply = send(browser, page, "redeliver", request=request, **fields)
+    assert "Its events are delivered again." in read_text(reply)
+    assert f"redelivered 1 {HOSTILE} Kim the queue got lost" in read_text(reply)
+    assert "<script" not in reply.text
+    assert "Nothing was done" in read_text(send(browser, page, "redeliver", request=request, **fields))
+    assert len(operations.queue.jobs) == waiting + 2
+    assert [action.action for action in operations.list_logged()] == ["redeliver"]
+    unknown = {**fields, "order": "O9", "request": "0" * 32}
+    assert "There is no event of O9." in read_text(send(browser, page, "redeliver", **unknown))
+    assert len(operations.list_logged()) == 1
+
+
+def test_without_queues_a_page_of_one_job_says_so(operations: Operations) -> None:
+    def fail() -> Queues:
+        msg = "there are no queues yet"
+        raise NotConfiguredError(msg)
+
+    operations.open_queues = fail
+    assert operations.open("operator").get(name_page()).status_code == 503

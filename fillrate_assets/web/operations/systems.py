@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fulfillment.rules.alarms import AlarmLimits
 from fillrate_assets.messaging.dead_letters import DeadLetters
 from fillrate_assets.messaging.jobs import JobQueue, StoredJob
 from fillrate_assets.storage.database import Database
 
 
-class NotConfiguredError(Exception):
+class NotConfiguredError(PermanentFailure):
     """There is no such system here; the message says what would make one."""
 
 

@@ -33,6 +33,9 @@ from fillrate_assets.web.tables import FIRST, Cell, Link, Paging, Table
 PATH: Final = "/operations"
 DAY: Final = timedelta(days=1)
 _MONTH: Final = timedelta(days=30)
+_MAX_BODY: Final = 50_000
+"""Characters of a body that are shown."""
+
 _HOUR: Final = timedelta(hours=1)
 LATELY: Final = timedelta(minutes=5)
 """Over which the lag of events and of changes of stock counts."""
@@ -229,9 +232,9 @@ def describe_letter(found: StoredJob, area: str) -> dict[str, Cell]:
 
 def dump_body(found: StoredJob) -> str:
     """Return what a dead letter has to do, as JSON, or the message as it came."""
-    if not found.is_job and found.body is not None:
-        return found.body
-    return json.dumps(dict(found.job.body), indent=2, ensure_ascii=False)
+    came = found.body if not found.is_job else None
+    text = json.dumps(dict(found.job.body), indent=2, ensure_ascii=False) if came is None else came
+    return text if len(text) <= _MAX_BODY else f"{text[:_MAX_BODY]}\n... {len(text) - _MAX_BODY:,} characters more"
 
 
 def read_parked(query: Query) -> Table:
