@@ -57,8 +57,10 @@ REASONS: Final = (
     "ACKNOWLEDGED",
     "SNOOZED",
     "MAINTENANCE",
+    "UNACKNOWLEDGED",
 )
-"""HISTORY_GAP is why an alert is NEW, ESCALATED and CHANGED why it is sent again, the others why it is SUPPRESSED."""
+"""HISTORY_GAP is why an alert is NEW, ESCALATED and CHANGED why it is sent again, UNACKNOWLEDGED why to those on call;
+the others are why it is SUPPRESSED."""
 
 ANSWERS: Final = ("CORRECT", "NO_PROBLEM", "WRONG_ACTION", "WRONG_QTY", "TOO_LATE", "ALREADY_KNOWN", "MISSED_PROBLEM")
 

@@ -150,3 +150,19 @@ def test_alerts_routed_to_an_unknown_channel_go_to_the_default_and_the_platform_
     assert subject == "buffers: alerts of W9, *, *, ACT are routed to an unknown channel"
     assert "set by kim: channel slack:flor is not known" in body
     assert sum("slack:flor" in message for message in caplog.messages) == 1
+
+
+def test_what_no_one_acknowledges_is_sent_once_to_who_is_on_call(network: Network, receiver: Receiver) -> None:
+    """Proves decision 0303 over the real stores; a row with an unknown channel stops nothing."""
+    network.run(ONBOARD)
+    network.run("INSERT INTO on_call VALUES ('*', 'W9', 'webhook:night', '2020-01-01', NULL, 'Kim', 'lee')")
+    network.run("INSERT INTO on_call VALUES ('*', '*', 'slack:flor', '2020-01-01', NULL, 'Kim', 'lee')")
+    for number in (0, 1, 2, 3, 3):
+        network.tick(T + number * TICK)
+    escalated = [request.json["data"]["notices"] for request in receiver.requests if request.path == "/night"]
+    assert len(escalated) == 1
+    assert {row["reason"] for row in escalated[0]} == {"UNACKNOWLEDGED"}
+    assert "Not acknowledged for 15 min; on call: Kim." in escalated[0][0]["explanation"]
+    with network.store.database.connect() as connection:
+        subjects = connection.execute(sa.select(OUTBOX.c.subject).where(OUTBOX.c.queue == "platform")).scalars().all()
+    assert subjects == ["buffers: Kim, dc *, warehouse * cannot be reached"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from html import unescape
 from typing import Final
@@ -11,11 +12,12 @@ from typing import Final
 import httpx
 import pytest
 
+from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.control_store import ACKNOWLEDGEMENTS, SILENCES, ControlStore
 from fillrate_assets.buffers.report.board import render_board
 from fillrate_assets.storage.action_log import ACTION_LOG, ActionLog
 from fillrate_assets.storage.database import Database
-from fillrate_assets_tests.factories.buffers_frames import TICK
+from fillrate_assets_tests.factories.buffers_frames import TICK, make_on_call
 from fillrate_assets_tests.factories.control_room import FULL, LANE, OTHER, Room, open_room
 
 PLAN: Final = "/floor/W1/maintenance"
@@ -245,3 +247,23 @@ def test_a_hostile_reason_is_text(room: Room) -> None:
         assert not re.search(r"<(script|img)", browser.get(path).text)
     reply = send(browser, f"/floor/{FULL}", {**SNOOZE, "hours": '"><script>'})
     assert "<script" not in reply.text
+
+
+# --- on call
+
+
+def test_the_schedule_says_who_is_on_call_and_what_it_lacks(room: Room) -> None:
+    browser = room.sign_in("floor:W1")
+    assert "No one is on call from Sat 14 Mar 14:02 to Sat 21 Mar 14:02 UTC." in read_text(
+        browser.get("/floor/W1/on-call")
+    )
+    rows = make_on_call(
+        {"to_ts": TICK + timedelta(days=8)}, {"warehouse": "W2"}, {"to_ts": TICK, "channel": "slack:over"}
+    )
+    store = BufferStore(Database.from_settings(room.settings))
+    store.merge_master_data(replace(store.read_master_data(), on_call=rows))
+    text = read_text(browser.get("/floor/W1/on-call"))
+    assert "Kim, now all slack:kim 21:40 on Tue 10 Mar 09:00 on Sun 22 Mar" in text
+    assert "No one is on call" not in text
+    assert "slack:over" not in text
+    assert browser.get("/floor/W2/on-call").status_code == 404

@@ -15,15 +15,17 @@ from urllib.parse import quote
 
 import polars as pl
 
-from fillrate_assets.buffers import schema
+from fillrate_assets.buffers import control_schema, schema
 from fillrate_assets.buffers.defs.tick_run import get_clock_date
 from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.report import notice_text
 from fillrate_assets.buffers.report.notice_text import Links
-from fillrate_assets.buffers.rules import notification_routing
+from fillrate_assets.buffers.rules import escalation, notification_routing
+from fillrate_assets.buffers.rules.alert_suppression import EPISODE
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import MasterData, TickStore
 from fillrate_assets.core.errors import FillrateError
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.notifications.delivery import DeliveryResult
 from fillrate_assets.notifications.notifiers.console import Show
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
@@ -108,6 +110,18 @@ class AlertDispatch:
             policy=policy,
             every_label=self.every_label,
         )
+        late, unreached = escalation.escalate(
+            alerts,
+            recommendations,
+            self.check_on_call(masters.on_call, now=now),
+            masters.acknowledgements,
+            sent,
+            now=now,
+            policy=policy,
+        )
+        # A channel that is sent the problem anyway gets the step with the next tick, not twice in one message.
+        late = late.join(due, on=[*EPISODE, "channel"], how="anti")
+        due, lost = pl.concat([due, late]), pl.concat([lost, unreached])
         shown = recommendations if self.every_label else None
 
         def render(notices: pl.DataFrame) -> Sequence[Message]:
@@ -141,9 +155,23 @@ class AlertDispatch:
             self._notify_unknown_channel(row, problems[row["channel"]], now)
         return notification_routing.select_usable_routes(routes, problems, fallback=self.platform_channel, now=now)
 
-    def find_unknown_channels(self, routes: pl.DataFrame) -> dict[str, str]:
-        """Find the channels of routes that nothing can be sent to, and why."""
-        channels = routes["channel"].unique().sort()
+    def check_on_call(self, on_call: pl.DataFrame, *, now: datetime) -> pl.DataFrame:
+        """Return who is on call at a known channel; notify the platform once of each of the others.
+
+        Raises:
+            SourceUnavailable: the record store did not answer.
+
+        """
+        problems = self.find_unknown_channels(on_call)
+        for row in on_call.filter(pl.col("channel").is_in(list(problems))).iter_rows(named=True):
+            scope = f"{row['person']}, dc {row['dc']}, warehouse {row['warehouse']}"
+            body = f"The row of on_call of {scope}: {problems[row['channel']]}. To do: mend the row with SQL."
+            self._notify_platform(row, control_schema.ON_CALL, f"buffers: {scope} cannot be reached", body, now)
+        return on_call.filter(~pl.col("channel").is_in(list(problems)))
+
+    def find_unknown_channels(self, rows: pl.DataFrame) -> dict[str, str]:
+        """Find the channels of routes, or of who is on call, that nothing can be sent to, and why."""
+        channels = rows["channel"].unique().sort()
         return {channel: problem for channel in channels if (problem := self.notifiers.find_problem(channel))}
 
     def _notify_unknown_channel(self, route: dict[str, Any], problem: str, now: datetime) -> None:
@@ -153,12 +181,16 @@ class AlertDispatch:
             " by the next row that takes them, at last by the default. To do: mend the row with SQL; the next tick"
             " obeys."
         )
+        subject = f"buffers: alerts of {scope} are routed to an unknown channel"
+        self._notify_platform(route, schema.ALERT_ROUTES, subject, body, now)
+
+    def _notify_platform(self, row: dict[str, Any], table: TableSchema, subject: str, body: str, now: datetime) -> None:
+        """Notify the platform of a row with an unknown channel, once."""
         if self.outbox is None:
             _LOG.error("%s", body)
             return
         # Digested: a URL in place of a channel is a credential.
-        key = sha256("\n".join(str(route[name]) for name in schema.ALERT_ROUTES.key).encode()).hexdigest()
-        subject = f"buffers: alerts of {scope} are routed to an unknown channel"
+        key = sha256("\n".join(str(row[name]) for name in table.key).encode()).hexdigest()
         # The outbox logs what is new: a row that stays wrong is not repeated at every tick.
         self.outbox.send(subject, body, key=f"unknown channel:{key}", now=now)
 

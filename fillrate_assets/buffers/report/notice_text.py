@@ -55,6 +55,7 @@ _REASON: Final = {
     "ACKNOWLEDGED": "someone knows",
     "SNOOZED": "snoozed",
     "MAINTENANCE": "in maintenance",
+    "UNACKNOWLEDGED": "no one has acknowledged it",
 }
 _ENDED: Final = {
     "MOVE_STAFF": "Send the moved associates back.",

@@ -67,11 +67,7 @@ def route_notices(
     due = _select_due(
         alerts, sent, now - timedelta(minutes=policy.suppression.max_send_minutes), every_label=every_label
     )
-    rows = due.join(_select_recommended(recommendations), on=[*KEY, "snapshot_ts"], how="left").with_columns(
-        # What another action needs says nothing of this one; of a throttle it is known for as long as it is in force.
-        *(pl.when(pl.col("recommended_action") == pl.col("action")).then(name).alias(name) for name in _AMOUNTS),
-        *(pl.when("own").then(name).alias(name) for name in _OF_NOW),
-    )
+    rows = join_recommended(due, recommendations)
     ends = (pl.col("label") == "CLEARED") & (pl.col("seq") > 0)
     ended = rows.filter(ends).join(sent.select(*EPISODE, "channel").unique(), on=EPISODE, how="inner")
     routed = _join_channels(rows.filter(~ends), routes, now)
@@ -81,6 +77,15 @@ def route_notices(
     return (
         schema.NOTICES.conform(fresh.lazy()).collect(),
         schema.UNDELIVERED_NOTICES.conform(lost.sort("notice_id").lazy()).collect(),
+    )
+
+
+def join_recommended(rows: pl.DataFrame, recommendations: pl.DataFrame) -> pl.DataFrame:
+    """Join rows of `ALERTS` with what is recommended; `own` says whether their tick recommends their action."""
+    return rows.join(_select_recommended(recommendations), on=[*KEY, "snapshot_ts"], how="left").with_columns(
+        # What another action needs says nothing of this one; of a throttle it is known for as long as it is in force.
+        *(pl.when(pl.col("recommended_action") == pl.col("action")).then(name).alias(name) for name in _AMOUNTS),
+        *(pl.when("own").then(name).alias(name) for name in _OF_NOW),
     )
 
 
@@ -121,7 +126,9 @@ def _select_due(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, e
     """Select the rows to send, with their ids; `own` where the tick recommends the action of the row."""
     severity = pl.coalesce("severity", "peak_notified_severity", pl.lit("WARN"))
     known = sent.select(EPISODE).unique().with_columns(pl.lit(value=True).alias("known"))
-    having = sent.select(*EPISODE, "seq").unique().with_columns(pl.lit(value=True).alias("had"))
+    # What went to who is on call was not sent to the floor.
+    routed = sent.filter(pl.col("reason").ne_missing(pl.lit("UNACKNOWLEDGED")))
+    having = routed.select(*EPISODE, "seq").unique().with_columns(pl.lit(value=True).alias("had"))
     rows = (
         alerts.filter(pl.col("snapshot_ts") >= oldest)
         .join(known, on=EPISODE, how="left")

@@ -195,6 +195,9 @@ class Suppression:
     changed: int = 2
     """Until another action than the last is sent, so that two that take turns are not sent at every tick."""
 
+    acknowledge_ticks: int = 3
+    """Without an acknowledgement before each step of who is on call; 0 takes none."""
+
     clear_ticks: int = 2
     flapping_openings: int = 3
     flapping_minutes: int = 60

@@ -20,6 +20,7 @@ from fillrate_assets.web.control_room.boards import BoardPages
 from fillrate_assets.web.control_room.charts import draw_sparkline
 from fillrate_assets.web.control_room.floors import Floors
 from fillrate_assets.web.control_room.maintenance import MaintenancePages
+from fillrate_assets.web.control_room.on_call import OnCallPages
 from fillrate_assets.web.feedback.pages import ANSWERS
 from fillrate_assets.web.rendering import make_templates
 from fillrate_assets.web.signed_in import Pages
@@ -84,6 +85,7 @@ def build_routes(
         ("/floor", boards.show_floors),
         ("/floor/{name}", boards.show_floor),
         ("/floor/{name}/maintenance", maintenance.show),
+        ("/floor/{name}/on-call", OnCallPages(floors).show),
         ("/enter/{token}", enter),
     ]
     taken = [("/floor/{name}", boards.act), ("/floor/{name}/maintenance", maintenance.act)]
