@@ -278,6 +278,9 @@ class Web(_Section):
     """What members of a group may see, as JSON: `{"dc3-leads": ["dc_manager:DC03"], "w1": ["floor:W0001"]}`; roles are
     `operator`, `buyer`, `dc_manager:DC` and `floor:WAREHOUSE`. Who is in none of them sees nothing."""
 
+    targets_file: Path | None = None
+    """CSV of targets that the buyers' pages show, as `fillrate report --targets` takes it; without it, none."""
+
 
 class Buffers(_Section):
     """How the rules of the buffers change."""

@@ -81,6 +81,13 @@ class Person(BaseUser):
         """Return whether this person operates the platform: they see and change all of it."""
         return any(grant.role == "operator" for grant in self.grants)
 
+    def select_dcs(self, dcs: Iterable[str]) -> list[str]:
+        """Select the DCs whose service this person may see."""
+        if any(grant.role in {"buyer", "operator"} for grant in self.grants):
+            return [*dcs]
+        mine = {grant.place for grant in self.grants if grant.role == "dc_manager"}
+        return [dc for dc in dcs if dc in mine or EVERYWHERE in mine]
+
     def select_warehouses(self, warehouses: pl.DataFrame) -> pl.DataFrame:
         """Select the warehouses whose floor this person may see, of `buffers.schema.WAREHOUSES`."""
         if self.is_operator:

@@ -17,7 +17,7 @@ import xlsxwriter
 from starlette.responses import Response
 
 from fillrate_assets.core.codes import escape_lines
-from fillrate_assets.web.tables import Cell, Table, format_cell
+from fillrate_assets.web.tables import Cases, Cell, Change, Link, Points, Share, Table, format_cell
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 """With what a text begins that a spreadsheet takes for more than text."""
@@ -26,6 +26,8 @@ _MAX_CELL: Final = 32_767
 """Characters of a cell of Excel."""
 
 _WIDEST: Final = 60
+_NUMBERS: Final = {Cases: "#,##0.0", Change: "+#,##0.0;-#,##0.0;0.0", Share: "0.00%", Points: "+0.00;-0.00;0.00"}
+"""How numbers of a kind read in a workbook, which has all of their places."""
 
 
 def guard_text(text: str) -> str:
@@ -48,10 +50,11 @@ def write_xlsx(table: Table) -> bytes:
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     with xlsxwriter.Workbook(buffer, options) as book:
         sheet = book.add_worksheet()
-        formats = {
+        formats: dict[Any, Any] = {
             "heading": book.add_format({"bold": True, "bottom": 1}),
             "datetime": book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
             "date": book.add_format({"num_format": "yyyy-mm-dd"}),
+            **{kind: book.add_format({"num_format": number}) for kind, number in _NUMBERS.items()},
         }
         for column, heading in enumerate(table.headings):
             longest = max([len(heading), *(len(format_cell(row[column])) for row in table.rows)])
@@ -85,7 +88,12 @@ def respond_with_file(table: Table, name: str, form: str) -> Response:
     return Response(write(table), media_type=media_type, headers=headers)
 
 
+def _get_value(cell: Cell) -> Cell:
+    return cell.value if isinstance(cell, Link) and cell.value is not None else cell
+
+
 def _to_csv(cell: Cell) -> str:
+    cell = _get_value(cell)
     if isinstance(cell, datetime):
         return f"{cell.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     if isinstance(cell, (int, Decimal)):
@@ -93,9 +101,10 @@ def _to_csv(cell: Cell) -> str:
     return guard_text(escape_lines(format_cell(cell)))
 
 
-def _write_cell(sheet: Any, row: int, column: int, cell: Cell, formats: Mapping[str, Any]) -> None:  # noqa: ANN401 - xlsxwriter has no types
+def _write_cell(sheet: Any, row: int, column: int, cell: Cell, formats: Mapping[Any, Any]) -> None:  # noqa: ANN401 - xlsxwriter has no types
+    cell = _get_value(cell)
     if isinstance(cell, (int, Decimal)):
-        sheet.write_number(row, column, cell)
+        sheet.write_number(row, column, cell, formats.get(type(cell)))
     elif isinstance(cell, datetime):
         # A workbook knows no zones.
         sheet.write_datetime(row, column, cell.astimezone(UTC).replace(tzinfo=None), formats["datetime"])

@@ -16,6 +16,8 @@ from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.report.control_room import ControlRoom
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.fillrate.report.report_request import PlatformReports
+from fillrate_assets.fillrate.sources.targets import read_targets
 from fillrate_assets.notifications.signed_links import LinkSigner, make_signer
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql
@@ -26,6 +28,8 @@ from fillrate_assets.web.access import Person
 from fillrate_assets.web.actions import Actions
 from fillrate_assets.web.app import build_app
 from fillrate_assets.web.authentication import Authenticator, ProxyHeaders, SessionSigner
+from fillrate_assets.web.buyers import app as buyers
+from fillrate_assets.web.buyers.visits import Desk
 from fillrate_assets.web.connections import BoundedProtocol
 from fillrate_assets.web.control_room import app as control_room
 from fillrate_assets.web.operations import app as operations
@@ -122,6 +126,7 @@ def serve(
         policy_version=lambda: room.policy().version,
         allowed_hosts=settings.web.allowed_hosts,
         routes=[
+            *buyers.build_routes(_make_desk(settings, links.base_url), ways),
             *control_room.build_routes(room, sessions, ways, actions, base_url=links.base_url),
             *operations.build_routes(systems, ways, actions, base_url=links.base_url),
         ],
@@ -131,6 +136,17 @@ def serve(
         show(f"The control room, for a day: {links.base_url}/enter/{token}")
         show(f"Operations, once that was opened: {links.base_url}{OPERATIONS}")
     build_server(pages, host, port).run()
+
+
+def _make_desk(settings: Settings, base_url: str) -> Desk:
+    """Make what the buyers' pages are made of; targets are read anew for each page."""
+    file = settings.web.targets_file
+    return Desk(
+        PlatformReports.from_settings(settings),
+        base_url,
+        _get_now,
+        lambda: None if file is None else read_targets(file),
+    )
 
 
 def _get_now() -> datetime:

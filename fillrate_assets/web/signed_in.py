@@ -41,6 +41,15 @@ _PROBLEMS: Final = {
 }
 
 
+class PageProblem(HTTPException):
+    """A page cannot be shown, and its visitor can know why."""
+
+    def __init__(self, status: int, title: str, text: str) -> None:
+        """Say what is wrong, and what there is instead."""
+        super().__init__(status)
+        self.title, self.text = title, text
+
+
 @dataclass(frozen=True)
 class Pages:
     """The pages of one app."""
@@ -63,6 +72,8 @@ class Pages:
             log_failure(self.log, error)
         problems = {**_PROBLEMS, **self.problems}
         title, text = problems.get(status, problems[503])
+        if isinstance(error, PageProblem):
+            title, text = error.title, error.text
         response = self.render("problem.html", {"title": title, "text": text}, status)
         response.headers.update(headers)
         return response

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Final, Self
 
 from starlette.exceptions import HTTPException
@@ -27,15 +27,36 @@ _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
 
 
+class Cases(Decimal):
+    """A quantity in cases."""
+
+
+class Change(Decimal):
+    """A change of a quantity."""
+
+
+class Share(Decimal):
+    """A share, which reads as percent."""
+
+
+class Points(Decimal):
+    """A change of a share, or its distance to a target, in percentage points."""
+
+
+Value = str | int | Decimal | date | timedelta | None
+
+
 @dataclass(frozen=True)
 class Link:
     """A text that leads somewhere."""
 
     text: str
     href: str
+    value: Value = None
+    """What files have in its place, if the text is only how it reads."""
 
 
-Cell = str | int | Decimal | date | timedelta | Link | None
+Cell = Value | Link
 """A time is a `datetime` with its zone, which is a date."""
 
 
@@ -82,6 +103,10 @@ class Table:
     paging: Paging = FIRST
     has_more: bool = False
 
+    def is_numeric(self, column: int) -> bool:
+        """Return whether a column holds numbers."""
+        return any(is_number(row[column]) for row in self.rows)
+
     @classmethod
     def of_page(cls, headings: Sequence[str], rows: Sequence[Sequence[Cell]], nothing: str, paging: Paging) -> Self:
         """Make the table of a part of a list, of which one row more than is shown was read."""
@@ -101,16 +126,40 @@ def format_cell(cell: Cell) -> str:
         case timedelta():
             return format_duration(cell)
         case int() | Decimal():
-            return f"{cell:,}"
+            return _format_number(cell)
         case _:
             return str(cell)
 
 
 def name_style(cell: Cell) -> str:
     """Name the style of a value: a number is aligned to the right, what is short is never broken."""
-    if isinstance(cell, (int, Decimal, timedelta)):
+    if is_number(cell):
         return "number"
     return "short" if len(format_cell(cell)) <= _SHORT else ""
+
+
+def _format_number(cell: int | Decimal) -> str:
+    match cell:
+        case Cases():
+            return f"{_round(cell, 0 if cell == cell.to_integral_value() else 1):,}"
+        case Change():
+            return f"{'+' if cell > 0 else ''}{_format_number(Cases(cell))}"
+        case Share():
+            return f"{_round(cell * 100, 2)} %"
+        case Points():
+            return f"{cell:+.2f}"
+        case _:
+            return f"{cell:,}"
+
+
+def is_number(cell: Cell) -> bool:
+    """Return whether a value is aligned to the right."""
+    value = cell.value if isinstance(cell, Link) else cell
+    return isinstance(value, (int, Decimal, timedelta))
+
+
+def _round(number: Decimal, places: int) -> Decimal:
+    return number.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
 
 
 def format_duration(duration: timedelta) -> str:

@@ -17,8 +17,8 @@ from fillrate_assets.buffers.buffer_store import FEEDBACK, BufferStore
 from fillrate_assets.buffers.report.board import render_board
 from fillrate_assets.storage.database import Database
 from fillrate_assets.web.authentication import LIFETIME, ProxyHeaders
+from fillrate_assets.web.charts import Frame, draw_sparkline
 from fillrate_assets.web.control_room.boards import REFRESH_SECONDS
-from fillrate_assets.web.control_room.charts import Frame, draw_sparkline
 from fillrate_assets.web.security_headers import HEADERS
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import TICK, make_tick

@@ -65,7 +65,7 @@ class FactQueries:
     """Queries over the facts of a period."""
 
     source: FactSource
-    filters: Mapping[str, Sequence[str]]
+    filters: Mapping[str, Sequence[str | None]]
     """Values by column, out of `FILTERS`: only these; none: all."""
     offset: str = "0d"
     """By how much ship dates are shifted, as of Polars: those of an earlier period, to those they are compared with."""
@@ -199,15 +199,16 @@ class FactQueries:
             "SELECT DISTINCT dc, ship_date FROM {} WHERE lines > 0", (self._choose_table(by), by, ["lines"])
         )
 
-    def list_names(self, column: str) -> list[str]:
-        """List the values of a column."""
-        found = self.query(
-            f"SELECT DISTINCT {column} FROM {{}} WHERE {column} IS NOT NULL",
-            (self._choose_table([column]), [column], []),
-        )
-        return found[column].sort().to_list()
+    def list_values(self, column: str) -> set[str | None]:
+        """List the values of a column, None among them if something has none."""
+        found = self.query(f"SELECT DISTINCT {column} FROM {{}}", (self._choose_table([column]), [column], []))
+        return {*found[column]}
 
-    def limit(self, **filters: Sequence[str]) -> FactQueries:
+    def list_names(self, column: str) -> list[str]:
+        """List the names in a column."""
+        return sorted(value for value in self.list_values(column) if value is not None)
+
+    def limit(self, **filters: Sequence[str | None]) -> FactQueries:
         """Return the same queries with further filters by column."""
         return FactQueries(self.source, {**self.filters, **filters}, self.offset)
 
@@ -304,8 +305,9 @@ def _render(relation: Relation, columns: Sequence[str]) -> list[str]:
     return [name if name in own else f"{absent[name]} AS {name}" for name in columns] or ["1 AS one"]
 
 
-def _limit(name: str, values: Sequence[str], binds: dict[str, Any]) -> str:
+def _limit(name: str, values: Sequence[str | None], binds: dict[str, Any]) -> str:
     """Limit a column to values; they are bound one by one, and readers skip what lies beyond them."""
-    keys = {f"{name}_{number}": value for number, value in enumerate(values)}
+    keys = {f"{name}_{number}": value for number, value in enumerate(values) if value is not None}
     binds.update(keys)
-    return f"{name} IN ({', '.join(f'${key}' for key in keys)})"
+    named = [f"{name} IN ({', '.join(f'${key}' for key in keys)})"] if keys else []
+    return f"({' OR '.join([*named, *([f'{name} IS NULL'] if None in values else [])])})"

@@ -23,7 +23,7 @@ def format_description(report: Report) -> Iterator[str]:
     """Format what a report is of, and what its columns are."""
     for what, names in report.view.filters.items():
         if names and what != "dc":
-            yield f"only {what} {', '.join(names)}"
+            yield f"only {what} {', '.join('(none)' if name is None else name for name in names)}"
     if report.left_out:
         yield f"{report.groups.height:,} of {report.groups.height + report.left_out:,} groups; the total is of all"
     if report.compared:

@@ -43,8 +43,8 @@ class ReportRequest:
     """Grouping columns, out of `GROUPINGS`; none for the total."""
     first: date | None = None
     last: date | None = None
-    filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Values by column, out of `FILTERS`: only these; none: all."""
+    filters: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    """Values by column, out of `FILTERS`: only these, None for what has no name; no value: all."""
     compare: Literal["previous", "year"] | None = None
     """With as many days right before `first`, or the same dates a year earlier; needs both dates."""
     targets: pl.DataFrame | None = None
@@ -70,7 +70,8 @@ class ReportRequest:
     @property
     def scope(self) -> PartitionFilter:
         """Return its DCs and ship dates."""
-        return PartitionFilter(self.filters.get("dc") or None, self.first, self.last)
+        dcs = [dc for dc in self.filters.get("dc", ()) if dc is not None]
+        return PartitionFilter(dcs or None, self.first, self.last)
 
 
 class FactReader(Protocol):
@@ -194,25 +195,38 @@ class PlatformReports(Reports):
             raise PermanentFailure(msg)
         return min(days), max(days)
 
-    def read_known(self, kind: str, search: str = "", limit: int = MOST_KNOWN) -> pl.DataFrame:
+    def read_known(
+        self, kind: str, search: str = "", limit: int = MOST_KNOWN, dcs: Sequence[str] | None = None
+    ) -> pl.DataFrame:
         """Read the names of a kind, out of `KINDS`, that have every searched term in them, or in their description.
+
+        Args:
+            kind: what is searched for.
+            search: terms.
+            limit: how many to return.
+            dcs: only these, and customers of these; None: all. The item master is of all DCs.
 
         Returns:
             name, description (of items, else null), sorted by name; a name that is the search itself comes first.
 
         """
-        names = self._remember(("names", kind), lambda: self._read_names(kind))
+        own = None if dcs is None else tuple(dcs)
+        names = self._remember(("names", kind, own), lambda: self._read_names(kind, own))
         text = pl.concat_str("name", "description", separator=" ", ignore_nulls=True).str.to_lowercase()
-        found = names.filter(text.str.contains(term, literal=True) for term in search.lower().split())
+        terms = [text.str.contains(term, literal=True) for term in search.lower().split()]
+        found = names.filter(*terms) if terms else names
         exact = pl.col("name").str.to_lowercase() == search.strip().lower()
         return found.sort(~exact, "name").head(limit)
 
-    def _read_names(self, kind: str) -> pl.DataFrame:
+    def _read_names(self, kind: str, dcs: Sequence[str] | None) -> pl.DataFrame:
         described = pl.lit(None, pl.String).alias("description")
+        if kind == "dc":
+            stored = sorted({dc for dc, _ in self.facts.look().stored.days if dcs is None or dc in dcs})
+            return pl.DataFrame({"name": stored}, {"name": pl.String}).with_columns(described)
         if kind == "item":
             items = self.facts.lake.read_whole(schema.ITEMS).sort("valid_from")
             return items.group_by(pl.col("item").alias("name")).agg(pl.col("description").last()).collect()
-        facts, _ = self.facts.read(PartitionFilter())
+        facts, _ = self.facts.read(PartitionFilter(dcs if kind == "customer" else None))
         names = facts.query(View()).list_names(kind)
         return pl.DataFrame({"name": names}, {"name": pl.String}).with_columns(described)
 

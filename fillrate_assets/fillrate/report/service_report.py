@@ -69,8 +69,11 @@ class SortKey:
 class View:
     """Which part of a report is shown, and in which order."""
 
-    filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Values by column, out of `FILTERS`: only these; none: all. The facts are of its DCs already."""
+    filters: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    """Values by column, out of `FILTERS`: only these, None for what has no name; no value: all.
+
+    The facts are of its DCs already.
+    """
     sort: Sequence[SortKey] = ()
     """None: by group."""
     top: int | None = None
@@ -232,10 +235,11 @@ def _require_names(queries: FactQueries) -> None:
 
     """
     for name, wanted in queries.filters.items():
-        if name == "dc" or not (absent := {*wanted} - {*queries.retain(name).list_names(name)}):
+        if name == "dc" or not (absent := {*wanted} - {*queries.retain(name).list_values(name)}):
             continue
-        nearest = labels.find_nearest(min(absent), set(queries.retain().list_names(name)))
-        msg = f"there is no {name} {min(absent)} on those days" + (f"; the nearest is {nearest}" if nearest else "")
+        shown = min(map(_format_name, absent))
+        nearest = labels.find_nearest(shown, set(queries.retain().list_names(name)))
+        msg = f"there is no {name} {shown} on those days" + (f"; the nearest is {nearest}" if nearest else "")
         raise PermanentFailure(msg)
 
 
@@ -387,7 +391,11 @@ def _select_targets(targets: pl.LazyFrame, view: View) -> pl.LazyFrame:
     """Select the targets of what is reported: those of others are right, and meet no row."""
     columns = targets.collect_schema().names()
     return targets.filter(
-        *[pl.col(name).is_in(list(values)) for name, values in view.filters.items() if values and name in columns]
+        *[
+            pl.col(name).is_in(list(values), nulls_equal=True)
+            for name, values in view.filters.items()
+            if values and name in columns
+        ]
     )
 
 

@@ -16,8 +16,8 @@ from fillrate_assets.buffers.rules.status_board import SHADES, name_state
 from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.web.actions import Actions
 from fillrate_assets.web.authentication import COOKIE, LIFETIME, Authenticator, SessionSigner
+from fillrate_assets.web.charts import draw_sparkline
 from fillrate_assets.web.control_room.boards import BoardPages
-from fillrate_assets.web.control_room.charts import draw_sparkline
 from fillrate_assets.web.control_room.floors import Floors
 from fillrate_assets.web.control_room.maintenance import MaintenancePages
 from fillrate_assets.web.control_room.on_call import OnCallPages

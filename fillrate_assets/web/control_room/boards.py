@@ -18,7 +18,7 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.verdicts import DATA_POOL
 from fillrate_assets.buffers.schema import ANY
 from fillrate_assets.web.actions import Submission
-from fillrate_assets.web.control_room.charts import AxisTick, Frame
+from fillrate_assets.web.charts import AxisTick, Frame
 from fillrate_assets.web.control_room.floors import Floors
 from fillrate_assets.web.control_room.forms import AcknowledgeForm, EndForm, SnoozeForm
 from fillrate_assets.web.forms import MAX_NOTE, FormError, parse_form

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from math import ceil
+from math import ceil, floor, log10
 from typing import Final
 
 _HOUR: Final = timedelta(hours=1)
@@ -97,3 +97,74 @@ def _join_stretches(points: Sequence[tuple[float, float] | None]) -> list[str]:
             stretches[-1].append(f"{point[0]:.{_PLACES}f},{point[1]:.{_PLACES}f}")
     # A point alone has no length: drawn twice, its round caps show it.
     return [" ".join(each if len(each) > 1 else each * 2) for each in stretches if each]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of two parts, one on the other: where each begins and how long it is, downwards."""
+
+    x: float
+    width: float
+    y: float
+    height: float
+    upper_y: float
+    upper_height: float
+
+
+@dataclass(frozen=True)
+class Course:
+    """Equally spaced values: a share as a line between two levels, and amounts of two parts as bars below it."""
+
+    names: Sequence[str]
+    shares: Sequence[float | None]
+    """In percent."""
+
+    lower: Sequence[float]
+    upper: Sequence[float]
+    width: float = 640
+    height: float = 120
+
+    @property
+    def least(self) -> float:
+        """Return the level at the lower end of the line's scale: a multiple of 5 %, below all shares."""
+        return min([5 * floor((value - 1) / 5) for value in self.shares if value is not None], default=0)
+
+    @property
+    def most(self) -> float:
+        """Return the amount at the upper end of the bars' scale: a round number, above all amounts."""
+        highest = max([1.0, *(sum(pair) for pair in zip(self.lower, self.upper, strict=True))])
+        step = 10.0 ** floor(log10(highest)) / 2
+        return float(step * ceil(highest / step))
+
+    @property
+    def step(self) -> float:
+        """Return how far it is from one to the next."""
+        return self.width / max(len(self.names), 1)
+
+    def find_x(self, index: int) -> float:
+        """Find the middle of what belongs to a name."""
+        return round((index + 0.5) * self.step, _PLACES)
+
+    def find_share(self, value: float) -> float:
+        """Find how far down a share is."""
+        least = max(self.least, 0)
+        return round(self.height * (1 - (value - least) / max(100 - least, 1)), _PLACES)
+
+    @property
+    def line(self) -> list[str]:
+        """Return `points` of polylines."""
+        shares = enumerate(self.shares)
+        return _join_stretches(
+            [None if value is None else (self.find_x(index), self.find_share(value)) for index, value in shares]
+        )
+
+    @property
+    def bars(self) -> list[Bar]:
+        """Return the bars, the lower part from the ground up."""
+        bars = []
+        for index, (low, high) in enumerate(zip(self.lower, self.upper, strict=True)):
+            tall, more = (round(self.height * amount / self.most, _PLACES) for amount in (low, high))
+            x, width = round((index + 0.2) * self.step, _PLACES), round(0.6 * self.step, _PLACES)
+            top = round(self.height - tall, _PLACES)
+            bars.append(Bar(x, width, top, tall, round(top - more, _PLACES), more))
+        return bars
