@@ -35,7 +35,7 @@ from fillrate_assets.web.control_room import app as control_room
 from fillrate_assets.web.operations import app as operations
 from fillrate_assets.web.operations.sections import READ_SECONDS
 from fillrate_assets.web.operations.systems import Systems
-from fillrate_assets.web.operations.views import PATH as OPERATIONS
+from fillrate_assets.web.signed_in import OPERATIONS
 
 MAX_HEAD: Final = 16 * 1024
 """Bytes of a request before its body."""

@@ -24,6 +24,9 @@ from fillrate_assets.web.access import Person
 from fillrate_assets.web.authentication import Authentication, Authenticator
 from fillrate_assets.web.limits import RETRY_AFTER, log_failure
 
+OPERATIONS: Final = "/operations"
+"""Where operators begin, who need not have a floor."""
+
 _PROBLEMS: Final = {
     401: (
         "Who are you?",

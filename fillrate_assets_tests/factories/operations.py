@@ -10,8 +10,12 @@ from typing import Final
 
 import httpx
 import polars as pl
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
+from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.notice_store import NoticeStore
+from fillrate_assets.buffers.report.control_room import ControlRoom
+from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate.record_store import LEDGER
 from fillrate_assets.fulfillment.dead_letters import make_dead_letters
@@ -26,13 +30,17 @@ from fillrate_assets.messaging.jobs import Job, StoredJob
 from fillrate_assets.notifications.notifiers.channel import OutgoingMessage
 from fillrate_assets.notifications.outbox import MessageQueue
 from fillrate_assets.notifications.rendering import Message
+from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.settings import Fulfillment
 from fillrate_assets.storage.action_log import Action, ActionLog
 from fillrate_assets.storage.database import Database
+from fillrate_assets.storage.lake import Lake
 from fillrate_assets.web.access import Person
 from fillrate_assets.web.actions import Actions
-from fillrate_assets.web.authentication import COOKIE, ProxyHeaders, SessionSigner
-from fillrate_assets.web.operations.app import build_routes
+from fillrate_assets.web.app import build_app
+from fillrate_assets.web.authentication import COOKIE, Authenticator, ProxyHeaders, SessionSigner
+from fillrate_assets.web.control_room import app as control_room
+from fillrate_assets.web.operations import app as operations
 from fillrate_assets.web.operations.systems import Instigator, Queues, Run, Systems, Tick
 from fillrate_assets_tests.factories.web_floor import SECRET
 from fillrate_assets_tests.fixtures.asgi_transport import AsgiTransport
@@ -112,6 +120,8 @@ class Operations:
     open_queues: Callable[[], Queues] | None = None
     """In place of the queue."""
 
+    base_url: str = URL
+
     def find_oldest(self) -> Mapping[str, datetime]:
         return {job.queue: NOW - timedelta(minutes=3) for job in self.queue.jobs}
 
@@ -130,6 +140,10 @@ class Operations:
     @property
     def transport(self) -> AsgiTransport:
         """Return what every browser sends to."""
+        return AsgiTransport(self.build_app())
+
+    def build_app(self) -> ASGIApp:
+        """Build the app, with the control room over the same store."""
         systems = Systems(
             self.database,
             self.history,
@@ -137,9 +151,20 @@ class Operations:
             make_limits(Fulfillment()),
             ui_url="https://dagster.example",
         )
-        actions = Actions(URL, [SECRET], ActionLog(self.database), lambda: NOW)
-        routes = build_routes(systems, [PROXY, SIGNER], actions, base_url=URL, clock=lambda: NOW)
-        return AsgiTransport(Starlette(routes=routes))
+        actions = Actions(self.base_url, [SECRET], ActionLog(self.database), lambda: NOW)
+        room = ControlRoom(BufferStore(self.database), NoticeStore(self.database), Lake(""), Policy)
+        ways: list[Authenticator] = [PROXY, SIGNER]
+        url = self.base_url
+        return build_app(
+            alerts=room.notices,
+            answers=room.buffers,
+            links=LinkSigner(self.base_url, [SECRET]),
+            policy_version=lambda: "",
+            routes=[
+                *control_room.build_routes(room, SIGNER, ways, actions, base_url=url, clock=lambda: NOW),
+                *operations.build_routes(systems, ways, actions, base_url=url, clock=lambda: NOW),
+            ],
+        )
 
     def list_logged(self) -> list[Action]:
         """List what people did, latest first."""

@@ -95,7 +95,9 @@ def test_what_is_not_ones_own_is_as_if_it_were_not_there(
     for name in (*hidden, "W9_PICK_TOTAL", "W1_PICK_NONE", "%3Cscript%3E"):
         reply = browser.get(f"/floor/{name}")
         assert (reply.status_code, reply.text) == (404, unknown.text)
-    assert browser.get("/floor").status_code == (200 if seen else 404)
+    floors = browser.get("/floor")
+    assert floors.status_code == (200 if seen else 404)
+    assert ('href="' + room.base_url + '/operations"' in floors.text) is (grants == ["operator"])
 
 
 def test_a_proxy_signs_in_and_its_groups_say_what_is_seen(room: Room) -> None:

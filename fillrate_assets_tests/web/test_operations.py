@@ -116,6 +116,12 @@ def test_pages_take_no_other_method(operations: Operations, method: str) -> None
     assert operations.open("operator").request(method, "/operations/days").status_code == 405
 
 
+def test_an_operator_without_a_floor_begins_here(operations: Operations) -> None:
+    browser = operations.open("operator")
+    assert browser.get("/floor").url.path == "/operations"
+    assert operations.open("floor:*").get("/floor").status_code == 404
+
+
 # --- what
 
 

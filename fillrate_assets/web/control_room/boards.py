@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from fillrate_assets.buffers import control_store
 from fillrate_assets.buffers.report.control_room import COURSE, Course, Site
@@ -22,7 +22,7 @@ from fillrate_assets.web.charts import AxisTick, Frame
 from fillrate_assets.web.control_room.floors import Floors
 from fillrate_assets.web.control_room.forms import AcknowledgeForm, EndForm, SnoozeForm
 from fillrate_assets.web.forms import MAX_NOTE, FormError, parse_form
-from fillrate_assets.web.signed_in import find_person
+from fillrate_assets.web.signed_in import OPERATIONS, find_person
 
 REFRESH_SECONDS: Final = 60
 OLD: Final = timedelta(minutes=10)
@@ -43,14 +43,18 @@ class BoardPages:
 
     def show_floors(self, request: Request) -> Response:
         """Show every floor that a person may see; the board, where that is one."""
-        warehouses = find_person(request).select_warehouses(self._room.buffers.read_warehouses().filter("active"))
+        person = find_person(request)
+        warehouses = person.select_warehouses(self._room.buffers.read_warehouses().filter("active"))
+        if warehouses.is_empty() and person.is_operator:
+            # Beside this page, wherever a proxy has put both.
+            return RedirectResponse(OPERATIONS.removeprefix("/"))
         if warehouses.is_empty():
             raise HTTPException(404)
         if warehouses.height == 1:
             return self._show_board(Site.of_row(warehouses.row(0, named=True)), None)
         now = self._floors.clock()
         tick, states = self._room.read_overview(warehouses, now)
-        values = {"tick": tick, "floors": states, "old": now - tick > OLD, "now": now}
+        values = {"tick": tick, "floors": states, "old": now - tick > OLD, "operates": person.is_operator}
         return self._floors.pages.render("floors.html", values)
 
     def show_floor(self, request: Request) -> Response:

@@ -21,17 +21,12 @@ from fillrate_assets.web.operations.interventions import OUTCOMES, Interventions
 from fillrate_assets.web.operations.sections import Part, read_sections
 from fillrate_assets.web.operations.summaries import SUMMARIES
 from fillrate_assets.web.operations.systems import Systems
-from fillrate_assets.web.operations.views import PATH, TABLES, VIEWS, Query, describe_letter, dump_body
+from fillrate_assets.web.operations.views import TABLES, VIEWS, Query, describe_letter, dump_body
 from fillrate_assets.web.rendering import make_templates
-from fillrate_assets.web.signed_in import Pages, require_operator
+from fillrate_assets.web.signed_in import OPERATIONS, Pages, require_operator
 from fillrate_assets.web.tables import Link, Paging, format_cell, name_style
 
 _LOG: Final = logging.getLogger("fillrate.operations")
-_PROBLEMS: Final = {
-    403: ("Not done", "The form did not come from our page, or its session is over. Open the page again."),
-    413: ("Too much", "Nothing was done: the form was longer than it can be."),
-}
-
 T = TypeVar("T")
 
 
@@ -40,14 +35,14 @@ class _OperationsPages:
         self._systems, self._actions, self._base_url, self._clock = systems, actions, base_url, clock
         shared = {
             "base": base_url,
-            "path": PATH,
+            "path": OPERATIONS,
             "views": {name: title for name, (title, _) in VIEWS.items()},
             "formats": [*FORMATS],
             "format_cell": format_cell,
             "name_style": name_style,
             "is_link": lambda cell: isinstance(cell, Link),
         }
-        self.pages = Pages(make_templates("fillrate_assets.web.operations", shared), _LOG, _PROBLEMS)
+        self.pages = Pages(make_templates("fillrate_assets.web.operations", shared), _LOG, {})
 
     async def show_overview(self, request: Request) -> Response:
         """Show a sentence for each view."""
@@ -144,8 +139,8 @@ def build_routes(
     }
     send = {f"/{name}": take for name, take in done.forms.items()}
     routes = [
-        *(Route(f"{PATH}{path}", take, methods=["POST"]) for path, take in send.items()),
-        *(Route(f"{PATH}{path}", page) for path, page in show.items()),
+        *(Route(f"{OPERATIONS}{path}", take, methods=["POST"]) for path, take in send.items()),
+        *(Route(f"{OPERATIONS}{path}", page) for path, page in show.items()),
     ]
     return shown.pages.build_routes(routes, ways)
 

@@ -24,8 +24,7 @@ from fillrate_assets.notifications.outbox_admin import replay_dead_letters
 from fillrate_assets.web.actions import Actions, Submission
 from fillrate_assets.web.forms import MAX_NOTE, Form, FormError, Reason, parse_form
 from fillrate_assets.web.operations.systems import Systems
-from fillrate_assets.web.operations.views import PATH
-from fillrate_assets.web.signed_in import require_operator
+from fillrate_assets.web.signed_in import OPERATIONS, require_operator
 
 OUTCOMES: Final = {
     "redriven": "It is tried again.",
@@ -88,7 +87,7 @@ class Interventions:
             page, values = name_page(submission.fields)
 
             def show(outcome: str) -> str:
-                return f"{PATH}/{page}?{urlencode({**values, 'outcome': outcome})}"
+                return f"{OPERATIONS}/{page}?{urlencode({**values, 'outcome': outcome})}"
 
             try:
                 _ = submission.actor

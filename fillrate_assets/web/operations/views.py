@@ -28,9 +28,9 @@ from fillrate_assets.messaging.jobs import StoredJob
 from fillrate_assets.notifications.outbox_admin import list_unsent
 from fillrate_assets.storage.action_log import ActionLog
 from fillrate_assets.web.operations.systems import NotConfiguredError, Systems
+from fillrate_assets.web.signed_in import OPERATIONS
 from fillrate_assets.web.tables import FIRST, Cell, Link, Paging, Table
 
-PATH: Final = "/operations"
 DAY: Final = timedelta(days=1)
 _MONTH: Final = timedelta(days=30)
 _MAX_BODY: Final = 50_000
@@ -64,16 +64,16 @@ class Query:
     def link(self, text: str, path: str, **values: str) -> Link:
         """Make a link to a page of operations."""
         query = f"?{urlencode(values)}" if values else ""
-        return Link(text, f"{self.base}{PATH}/{path}{query}")
+        return Link(text, f"{self.base}{OPERATIONS}/{path}{query}")
 
     def link_page(self, view: str, table: str, page: int) -> str:
         """Return the URL of another page of a table, on a view of its own."""
-        return f"{self.base}{PATH}/{view}?{urlencode({**self._also, 'table': table, 'page': page})}"
+        return f"{self.base}{OPERATIONS}/{view}?{urlencode({**self._also, 'table': table, 'page': page})}"
 
     def link_file(self, table: str, form: str) -> str:
         """Return the URL of a table as a file: the rows that are shown."""
         shown = {**self._also, "page": self.paging.page}
-        return f"{self.base}{PATH}/files/{table}.{form}?{urlencode(shown)}"
+        return f"{self.base}{OPERATIONS}/files/{table}.{form}?{urlencode(shown)}"
 
     @property
     def _also(self) -> dict[str, str]:
