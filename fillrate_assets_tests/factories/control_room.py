@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from fillrate_assets import settings
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
+from fillrate_assets.buffers.history_store import HistoryStore
 from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.report.control_room import ControlRoom
 from fillrate_assets.buffers.tick_store import LakeTickStore
@@ -106,6 +107,7 @@ def store_ticks(home: Settings) -> None:
             at,
         )
         ticks.write(schema.ALERTS, buffers_frames.make_alerts(*([place] if number == 0 else [])), at)
+    HistoryStore(store.database, days=1).sync(ticks, TICK, members=masters.unit_members, labels={}, now=TICK)
     NoticeStore(store.database).write(
         buffers_frames.make_notices({"channel": "slack:floor"}),
         schema.UNDELIVERED_NOTICES.make_empty().collect(),

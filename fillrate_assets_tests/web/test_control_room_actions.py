@@ -267,3 +267,66 @@ def test_the_schedule_says_who_is_on_call_and_what_it_lacks(room: Room) -> None:
     assert "No one is on call" not in text
     assert "slack:over" not in text
     assert browser.get("/floor/W2/on-call").status_code == 404
+
+
+# --- incidents
+
+
+@pytest.mark.parametrize(
+    ("query", "listed"),
+    [
+        ({}, 1),
+        ({"warehouse": "W1", "unit": "pick", "words": "FULL 94.0", "severity": "ACT", "state": "open"}, 1),
+        ({"first": "2026-03-14", "last": "2026-03-14"}, 1),
+        ({"words": "94.0 empty"}, 0),
+        ({"words": "%"}, 1),
+        ({"words": "_%_%"}, 0),
+        ({"severity": "EMERGENCY"}, 0),
+        ({"state": "over"}, 0),
+        ({"warehouse": "W2"}, 0),
+        ({"last": "2026-03-13"}, 0),
+        ({"page": "2"}, 0),
+    ],
+)
+def test_an_incident_is_found_by_what_it_was(room: Room, query: dict[str, str], listed: int) -> None:
+    text = read_text(room.sign_in("operator").get("/floor/incidents", params=query))
+    assert (FULL in text, "There was none." in text) == (bool(listed), not listed)
+
+
+def test_the_file_is_exactly_the_list_that_is_shown(room: Room) -> None:
+    browser = room.sign_in("floor:W1")
+    send(browser, f"/floor/{FULL}", KNOW)
+    page = browser.get("/floor/incidents", params={"words": "pick"})
+    assert "2026-03-14 14:00:00 W1 W1_PICK_TOTAL too full act 1 Kim PICK TOTAL: 94.0 % full." in read_text(page)
+    links = [unescape(each) for each in re.findall(r'href="([^"]+)"', page.text)]
+    assert f"{room.base_url}/floor/{FULL}?at=2026-03-14T14:00Z" in links
+    (csv,) = [each for each in links if "incidents.csv" in each]
+    reply = browser.get(csv)
+    assert reply.headers["content-disposition"] == 'attachment; filename="incidents.csv"'
+    assert reply.content.decode("utf-8-sig").splitlines()[1:] == [
+        "2026-03-14T14:00:00Z,,W1,W1_PICK_TOTAL,too full,act,1,Kim,,PICK TOTAL: 94.0 % full."
+    ]
+    assert browser.get(f"/floor/{FULL}", params={"at": "2026-03-14T14:00Z"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ({"words": "x" * 101}, "Please type 100 characters at most."),
+        ({"first": "yesterday"}, "Please type the first day as a date."),
+        ({"state": "all"}, "The form was not complete."),
+    ],
+)
+def test_a_search_that_cannot_be_says_so(room: Room, query: dict[str, str], problem: str) -> None:
+    reply = room.sign_in("operator").get("/floor/incidents", params=query)
+    assert (reply.status_code, problem in read_text(reply)) == (422, True)
+
+
+def test_incidents_are_those_of_ones_own_floors(room: Room) -> None:
+    assert FULL in room.sign_in("dc_manager:CHI").get("/floor/incidents").text
+    theirs = room.sign_in("floor:W2")
+    for query in ({}, {"warehouse": "W1"}, {"unit": FULL}):
+        assert "There was none." in read_text(theirs.get("/floor/incidents", params=query))
+        assert FULL not in theirs.get("/floor/incidents.csv", params=query).text
+    assert room.sign_in("buyer").get("/floor/incidents.csv").status_code == 404
+    assert room.sign_in("operator").get("/floor/incidents.exe").status_code == 404

@@ -19,11 +19,13 @@ from fillrate_assets.web.authentication import COOKIE, LIFETIME, Authenticator, 
 from fillrate_assets.web.charts import draw_sparkline
 from fillrate_assets.web.control_room.boards import BoardPages
 from fillrate_assets.web.control_room.floors import Floors
+from fillrate_assets.web.control_room.incidents import IncidentPages
 from fillrate_assets.web.control_room.maintenance import MaintenancePages
 from fillrate_assets.web.control_room.on_call import OnCallPages
 from fillrate_assets.web.feedback.pages import ANSWERS
 from fillrate_assets.web.rendering import make_templates
 from fillrate_assets.web.signed_in import Pages
+from fillrate_assets.web.tables import Link, format_cell, name_style
 
 _LOG: Final = logging.getLogger("fillrate.control_room")
 _PROBLEMS: Final = {404: ("Nothing is here", "There is no such floor or unit, or it is not yours to see.")}
@@ -59,11 +61,14 @@ def build_routes(
         "shades": SHADES,
         "answers": ANSWERS,
         "format_percent": lambda share: "" if share is None else format_percent(share, 0),
+        "format_cell": format_cell,
+        "name_style": name_style,
+        "is_link": lambda cell: isinstance(cell, Link),
         "sparkline": lambda values: draw_sparkline(values, 96, 24, 1),
     }
     pages = Pages(make_templates("fillrate_assets.web.control_room", shared), _LOG, _PROBLEMS)
     floors = Floors(room, pages, actions, clock)
-    boards, maintenance = BoardPages(floors), MaintenancePages(floors)
+    boards, maintenance, incidents = BoardPages(floors), MaintenancePages(floors), IncidentPages(floors, base_url)
 
     def enter(request: Request) -> Response:
         """Open a session by a signed link."""
@@ -83,6 +88,8 @@ def build_routes(
 
     shown = [
         ("/floor", boards.show_floors),
+        ("/floor/incidents", incidents.show),
+        ("/floor/incidents.{form}", incidents.export),
         ("/floor/{name}", boards.show_floor),
         ("/floor/{name}/maintenance", maintenance.show),
         ("/floor/{name}/on-call", OnCallPages(floors).show),
