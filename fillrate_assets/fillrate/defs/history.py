@@ -1,6 +1,5 @@
 """The history of a DC: what its days add up to, a month at a time, so that reports and pages over a year are quick."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
@@ -73,14 +72,12 @@ def build_schedule() -> dg.ScheduleDefinition:
     )
     def follow(
         context: dg.ScheduleEvaluationContext, lake: dg.ResourceParam[Lake]
-    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    ) -> list[dg.RunRequest] | dg.SkipReason:
         """Request a run for each DC of which a month is due."""
-        known = set(partitions.list_dcs(context.instance))
-        due = sorted({dc for dc, _ in find_due_months(read_stored(lake))} & known)
-        for dc in due:
-            # The queue lets one run at a time work on a DC.
-            yield dg.RunRequest(partition_key=dc, tags={partitions.DC_TAG: dc})
+        due = {dc for dc, _ in find_due_months(read_stored(lake))} & {*partitions.list_dcs(context.instance)}
         if not due:
-            yield dg.SkipReason("every month of the history is as its days are")
+            return dg.SkipReason("every month of the history is as its days are")
+        # The queue lets one run at a time work on a DC.
+        return [dg.RunRequest(partition_key=dc, tags={partitions.DC_TAG: dc}) for dc in sorted(due)]
 
     return follow

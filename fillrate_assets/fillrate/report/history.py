@@ -8,10 +8,12 @@ stale, and a missing history only makes it slower (decision 0320).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple
@@ -63,11 +65,31 @@ class Stored:
     days: Mapping[PartitionKey, Version] = field(default_factory=dict)
     months: Mapping[MonthKey, StoredMonth] = field(default_factory=dict)
 
-    def find_fresh_days(self, key: MonthKey) -> set[date]:
-        """Find the days of a month whose files are as they were when its history was written."""
-        stored = self.months.get(key)
-        written = stored.days.items() if stored else ()
-        return {day for day, version in written if self.days.get(PartitionKey(key.dc, day)) == version}
+    @cached_property
+    def days_by_month(self) -> dict[MonthKey, dict[date, Version]]:
+        """Return the days that there are of each month."""
+        found: dict[MonthKey, dict[date, Version]] = {}
+        for (dc, day), version in self.days.items():
+            found.setdefault(MonthKey(dc, day.replace(day=1)), {})[day] = version
+        return found
+
+    @cached_property
+    def fresh_days(self) -> dict[MonthKey, frozenset[date]]:
+        """Return the days of each month whose files are as they were when its history was written."""
+        return {
+            key: frozenset(
+                day for day, version in month.days.items() if self.days_by_month.get(key, {}).get(day) == version
+            )
+            for key, month in self.months.items()
+        }
+
+    @cached_property
+    def month_versions(self) -> dict[MonthKey, str]:
+        """Return what the files in force of each month were made of, in short."""
+        return {
+            key: hashlib.sha256(repr(sorted(month.days.items())).encode()).hexdigest()
+            for key, month in self.months.items()
+        }
 
 
 def read_stored(lake: Lake, dcs: Iterable[str] | None = None) -> Stored:
@@ -86,9 +108,7 @@ def read_stored(lake: Lake, dcs: Iterable[str] | None = None) -> Stored:
 
 def find_due_months(stored: Stored) -> list[MonthKey]:
     """Find the months whose history is missing, or was made of other days than there are."""
-    there: dict[MonthKey, dict[date, Version]] = {}
-    for (dc, day), version in stored.days.items():
-        there.setdefault(MonthKey(dc, day.replace(day=1)), {})[day] = version
+    there = stored.days_by_month
     written = {key: dict(month.days) for key, month in stored.months.items()}
     return sorted(key for key in {*there, *written} if there.get(key) != written.get(key))
 
@@ -104,7 +124,7 @@ def write_history(lake: Lake, dc: str, now: datetime) -> dict[MonthKey, int]:
     months = dict(stored.months)
     written: dict[MonthKey, int] = {}
     for key in find_due_months(stored):
-        of_month = {day: version for (_, day), version in stored.days.items() if day.replace(day=1) == key.month}
+        of_month = stored.days_by_month.get(key, {})
         days = {day: version for day, version in of_month.items() if _is_settled(version, now)}
         before = months.pop(key, None)
         if before is not None and days == before.days:
@@ -114,7 +134,7 @@ def write_history(lake: Lake, dc: str, now: datetime) -> dict[MonthKey, int]:
             slot = _SLOTS[before is not None and before.slot == _SLOTS[0]]
             _write_month(lake, key, slot, days)
             months[key] = StoredMonth(slot, days)
-        _write_manifest(lake, dc, months)
+        write_manifest(lake, dc, months)
         written[key] = len(days)
     return written
 
@@ -197,7 +217,8 @@ def _read_manifest(lake: Lake, dc: str) -> dict[MonthKey, StoredMonth]:
     }
 
 
-def _write_manifest(lake: Lake, dc: str, months: Mapping[MonthKey, StoredMonth]) -> None:
+def write_manifest(lake: Lake, dc: str, months: Mapping[MonthKey, StoredMonth]) -> None:
+    """Replace which months of a DC are in force."""
     content = {
         f"{key.month:%Y-%m}": {"slot": month.slot, "days": {str(day): at for day, at in sorted(month.days.items())}}
         for key, month in sorted(months.items())

@@ -25,7 +25,6 @@ from fillrate_assets.fillrate.report.doubts import UNPUBLISHED, build_published_
 from fillrate_assets.fillrate.report.fact_queries import FactQueries
 from fillrate_assets.fillrate.report.fact_tables import Relation, connect
 from fillrate_assets.fillrate.report.history import (
-    MonthKey,
     Stored,
     Version,
     build_month_path,
@@ -63,6 +62,25 @@ class Moment:
     ledger: pl.DataFrame
     loaded: pl.DataFrame
     """What loaders rejected."""
+
+    @cached_property
+    def unpublished(self) -> frozenset[PartitionKey]:
+        """Return the days that no ledger entry is about."""
+        return frozenset(self.stored.days.keys() - self._published.keys())
+
+    @cached_property
+    def newer(self) -> list[PartitionKey]:
+        """Return the days whose lines are newer than what was last published: a run was stopped in between."""
+        return [
+            day
+            for day, version in self.stored.days.items()
+            if day in self.unpublished or datetime.fromisoformat(version.lines) > self._published[day]
+        ]
+
+    @cached_property
+    def _published(self) -> dict[PartitionKey, datetime]:
+        rows = self.ledger.select("dc", "ship_date", "published_at").iter_rows()
+        return {PartitionKey(dc, day): at for dc, day, at in rows}
 
     def equals(self, other: Moment) -> bool:
         """Return whether the same was stored at another moment."""
@@ -134,19 +152,10 @@ class PlatformFacts:
         counts = add_rejects(rejected, orders, filter_rejects(moment.loaded, part, unplaced=unplaced))
         published = build_published_doubts(part.filter(ledger).collect(), *counts)
         before = build_published_doubts(look_back(part).filter(ledger).collect(), published.rejected, 0)
-        known = {
-            PartitionKey(dc, day): at
-            for dc, day, at in moment.ledger.select("dc", "ship_date", "published_at").iter_rows()
-        }
-        # The ledger has what was last published; a run that was stopped has left newer days in the lake.
-        newer = [
-            day
-            for day, version in source.days.items()
-            if day not in known or datetime.fromisoformat(version.lines) > known[day]
-        ]
+        newer = [day for day in moment.newer if part.covers(*day)]
         chosen = (self.lake.read(table, newer) for table in (schema.CLASSIFIED_LINES, schema.ITEM_DAYS))
         held = find_gated_days(self._settings, self._store, newer, *chosen) if newer else {}
-        unpublished = {day: UNPUBLISHED for day in source.days if day not in known}
+        unpublished = {day: UNPUBLISHED for day in moment.unpublished if part.covers(*day)}
         doubts = replace(
             published,
             held={**held, **published.held},
@@ -213,13 +222,16 @@ class StoredFacts:
 
         """
         self._lake, self._stored, self._open_days = lake, stored, open_days
-        self.days = {day: version for day, version in stored.days.items() if scope.covers(*day)}
+        self._months = {
+            key: wanted
+            for key, days in stored.days_by_month.items()
+            if (wanted := frozenset(day for day in days if scope.covers(key.dc, day)))
+        }
 
     @cached_property
     def span(self) -> tuple[date, date]:
         """Return the first and the last ship date."""
-        dates = {day for _, day in self.days}
-        return min(dates), max(dates)
+        return min(map(min, self._months.values())), max(map(max, self._months.values()))
 
     def open(self) -> duckdb.DuckDBPyConnection:
         """Open a connection."""
@@ -232,13 +244,6 @@ class StoredFacts:
             f"a file below {folder} cannot be read: delete that folder; reports read the days until it is written anew"
         )
 
-    @cached_property
-    def _months(self) -> dict[MonthKey, set[date]]:
-        found: dict[MonthKey, set[date]] = {}
-        for dc, day in self.days:
-            found.setdefault(MonthKey(dc, day.replace(day=1)), set()).add(day)
-        return found
-
     def find_relations(self, table: str, *, whole_months: bool) -> Sequence[Relation]:
         """Find the files of a table."""
         months: list[Path] = []
@@ -246,15 +251,18 @@ class StoredFacts:
         opened: list[Path] = []
         beyond: list[PartitionKey] = []
         for key, wanted in self._months.items():
-            stored, fresh = self._stored.months.get(key), self._stored.find_fresh_days(key)
+            stored, fresh = self._stored.months.get(key), self._stored.fresh_days.get(key, frozenset())
             if stored is not None and fresh & wanted:
-                whole = whole_months and table == ITEM_FACTS.schema.name and fresh == {*stored.days} == fresh & wanted
+                whole = whole_months and table == ITEM_FACTS.schema.name and stored.days.keys() == fresh & wanted
                 name = ITEM_MONTHS.schema.name if whole else table
-                (months if whole else days).append(self._fetch(name, key, stored.slot, stored.days))
-                beyond += [PartitionKey(key.dc, day) for day in {*stored.days} & wanted - fresh]
+                path = build_month_path(name, key, stored.slot)
+                file = self._lake.fetch_file(path, self._stored.month_versions[key], self._open_days.scratch)
+                (months if whole else days).append(file)
+                beyond += [PartitionKey(key.dc, day) for day in wanted - fresh if day in stored.days]
             if wanted - fresh:
-                of_month = {at: self._stored.days[at] for at in self._list_open(key, fresh)}
-                opened.append(self._open_days.find_file(table, of_month))
+                of_month = self._stored.days_by_month[key].items()
+                behind = {PartitionKey(key.dc, day): version for day, version in of_month if day not in fresh}
+                opened.append(self._open_days.find_file(table, behind))
         found = []
         if months:
             found.append(_read_files(ITEM_MONTHS.schema.name, "months", months))
@@ -263,14 +271,6 @@ class StoredFacts:
         if opened:
             found.append(_limit(_read_files(table, "opened", opened), *self.span))
         return found or [_read_files(table, "nothing", [self._open_days.find_empty(table)])]
-
-    def _list_open(self, key: MonthKey, fresh: set[date]) -> list[PartitionKey]:
-        days = (day for day in self._stored.days if day.dc == key.dc and day.ship_date.replace(day=1) == key.month)
-        return [day for day in days if day.ship_date not in fresh]
-
-    def _fetch(self, table: str, key: MonthKey, slot: str, days: Mapping[date, Version]) -> Path:
-        version = hashlib.sha256(repr(sorted(days.items())).encode()).hexdigest()
-        return self._lake.fetch_file(build_month_path(table, key, slot), version, self._open_days.scratch)
 
 
 def _read_files(table: str, name: str, files: Sequence[Path]) -> Relation:

@@ -1,4 +1,4 @@
-"""Numbers are the same whatever they are read from: files, days of the lake, or the history's months."""
+"""Numbers are the same whatever they are read from: files, days of the lake, or the history's months (0320, 0321)."""
 
 from __future__ import annotations
 
