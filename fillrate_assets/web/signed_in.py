@@ -24,6 +24,8 @@ from fillrate_assets.web.access import Person
 from fillrate_assets.web.authentication import Authentication, Authenticator
 from fillrate_assets.web.limits import RETRY_AFTER, log_failure
 
+SERVICE: Final = "/service"
+FLOORS: Final = "/floor"
 OPERATIONS: Final = "/operations"
 """Where operators begin, who need not have a floor."""
 
@@ -104,6 +106,17 @@ def find_person(request: Request) -> Person:
     if not isinstance(request.user, Person):
         raise HTTPException(401)
     return request.user
+
+
+def list_other_parts(person: Person, here: str) -> dict[str, str]:
+    """List the parts of the service that someone may see, but the one that they are in: titles by path."""
+    roles = {grant.role for grant in person.grants}
+    parts = {
+        SERVICE: ("Service", {"buyer", "dc_manager", "operator"}),
+        FLOORS: ("Floors", {"dc_manager", "floor", "operator"}),
+        OPERATIONS: ("Operations", {"operator"}),
+    }
+    return {path: title for path, (title, shown_to) in parts.items() if roles & shown_to and path != here}
 
 
 def require_operator(request: Request) -> Person:

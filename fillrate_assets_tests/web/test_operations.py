@@ -118,7 +118,9 @@ def test_pages_take_no_other_method(operations: Operations, method: str) -> None
 
 def test_an_operator_without_a_floor_begins_here(operations: Operations) -> None:
     browser = operations.open("operator")
-    assert browser.get("/floor").url.path == "/operations"
+    reply = browser.get("/floor")
+    assert reply.url.path == "/operations"
+    assert all(f'href="{URL}{path}"' in reply.text for path in ("/service", "/floor"))
     assert operations.open("floor:*").get("/floor").status_code == 404
 
 

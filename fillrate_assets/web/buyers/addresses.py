@@ -15,9 +15,8 @@ from fillrate_assets.core.codes import MAX_LENGTH
 from fillrate_assets.fillrate.report.fact_queries import FILTERS
 from fillrate_assets.fillrate.report.periods import Period
 from fillrate_assets.fillrate.report.report_request import KINDS
-from fillrate_assets.web.signed_in import PageProblem
+from fillrate_assets.web.signed_in import SERVICE, PageProblem
 
-ROOT: Final = "/service"
 NO_NAME: Final = "(none)"
 MAX_QUERY: Final = 4000
 """Characters of a query: no longer one comes from our own links."""
@@ -123,10 +122,10 @@ class Address:
             "format": form,
         }
         query += [(name, value) for name, value in shown.items() if value]
-        return f"{base_url}{ROOT}{segments}{'?' if query else ''}{urlencode(query)}"
+        return f"{base_url}{SERVICE}{segments}{'?' if query else ''}{urlencode(query)}"
 
 
-def parse_address(request: Request, root: str = ROOT) -> Address:
+def parse_address(request: Request, root: str = SERVICE) -> Address:
     """Parse what a request names.
 
     Raises:

@@ -16,7 +16,7 @@ from fillrate_assets.core.codes import escape_controls
 from fillrate_assets.fillrate.report.item_history import describe_item
 from fillrate_assets.fillrate.report.report_request import KINDS
 from fillrate_assets.web.authentication import Authenticator
-from fillrate_assets.web.buyers.addresses import COMPARISONS, ROOT, Address, encode_value, show_value
+from fillrate_assets.web.buyers.addresses import COMPARISONS, Address, encode_value, show_value
 from fillrate_assets.web.buyers.parts import (
     describe_doubts,
     draw_course,
@@ -30,7 +30,7 @@ from fillrate_assets.web.buyers.tables import Part, cut_page
 from fillrate_assets.web.buyers.visits import Desk, Visit
 from fillrate_assets.web.exports import FORMATS, respond_with_file
 from fillrate_assets.web.rendering import make_templates
-from fillrate_assets.web.signed_in import PageProblem, Pages
+from fillrate_assets.web.signed_in import SERVICE, PageProblem, Pages, list_other_parts
 from fillrate_assets.web.tables import Link, Table, format_cell, is_number
 
 _LOG: Final = logging.getLogger("fillrate.buyers")
@@ -142,6 +142,7 @@ def describe_visit(visit: Visit) -> dict[str, Any]:
             name: (text, address.show_all(compare=name).format(base_url), name == address.compare)
             for name, text in COMPARISONS.items()
         },
+        "others": list_other_parts(visit.person, SERVICE),
         "network": Address(period=address.period, compare=address.compare).format(base_url),
         "here": address.show_all().format(base_url),
         "own_dcs": visit.dcs if visit.restricted else (),
@@ -195,5 +196,5 @@ def build_routes(desk: Desk, ways: Sequence[Authenticator]) -> list[BaseRoute]:
 
     """
     shown = BuyersPages(desk)
-    routes = [Route(ROOT, shown.show), Route(f"{ROOT}/{{rest:path}}", shown.show)]
+    routes = [Route(SERVICE, shown.show), Route(f"{SERVICE}/{{rest:path}}", shown.show)]
     return shown.pages.build_routes(routes, ways)

@@ -23,7 +23,7 @@ from fillrate_assets.web.operations.summaries import SUMMARIES
 from fillrate_assets.web.operations.systems import Systems
 from fillrate_assets.web.operations.views import TABLES, VIEWS, Query, describe_letter, dump_body
 from fillrate_assets.web.rendering import make_templates
-from fillrate_assets.web.signed_in import OPERATIONS, Pages, require_operator
+from fillrate_assets.web.signed_in import OPERATIONS, Pages, list_other_parts, require_operator
 from fillrate_assets.web.tables import Link, Paging, format_cell, name_style
 
 _LOG: Final = logging.getLogger("fillrate.operations")
@@ -97,9 +97,9 @@ class _OperationsPages:
         return self._render_form(request, "message.html", query, **values)
 
     def _make_query(self, request: Request) -> Query:
-        require_operator(request)
+        others = list_other_parts(require_operator(request), OPERATIONS)
         order = request.query_params.get("order", "")
-        return Query(self._systems, self._base_url, self._clock(), Paging.parse(request), order)
+        return Query(self._systems, self._base_url, self._clock(), Paging.parse(request), order, others)
 
     def _render_form(self, request: Request, template: str, query: Query, **values: Any) -> Response:  # noqa: ANN401 - whatever the template shows
         forms = self._actions.prepare(request)
@@ -107,7 +107,7 @@ class _OperationsPages:
         return forms.protect(self._render(template, query, forms=forms, outcome=outcome, **values))
 
     def _render(self, template: str, query: Query, **values: Any) -> Response:  # noqa: ANN401 - as above
-        return self.pages.render(template, {"now": query.now, **values})
+        return self.pages.render(template, {"now": query.now, "others": query.others, **values})
 
 
 def build_routes(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -55,6 +55,9 @@ class Query:
     paging: Paging = FIRST
     order: str = ""
     """Which one is verified, if any."""
+
+    others: Mapping[str, str] = field(default_factory=dict)
+    """Other parts of the service, by path."""
 
     @property
     def window(self) -> dict[str, int]:
