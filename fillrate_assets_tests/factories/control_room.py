@@ -44,6 +44,7 @@ DCS: Final = ("CHI", "DC02")
 FULL: Final = "W1_PICK_TOTAL"
 LANE: Final = "W1_LANE_L00"
 OTHER: Final = "W2_PICK_TOTAL"
+FEED: Final = "W1_DATA_OCCUPANCY"
 LABEL: Final = '"><script>alert(1)</script>'
 """What people call the lane."""
 
@@ -73,7 +74,7 @@ class Room:
 
 
 def store_ticks(home: Settings) -> None:
-    """Store an hour of ticks: W1's pick total is full and was sent, one of its lanes has no data, W2 is clear."""
+    """Store an hour of ticks: W1's pick total is full and was sent, a lane and a feed of it lack data, W2 is clear."""
     store = BufferStore(create_database(home.storage.record_store_url))
     masters = make_masters()
     warehouses = masters.warehouses.with_columns(
@@ -85,7 +86,7 @@ def store_ticks(home: Settings) -> None:
     ticks = LakeTickStore(Lake(home.storage.lake_root), DCS)
     for number in range(-12, 1):
         at, fill = make_tick(number), 0.5 + max(0, number + 8) * 0.06
-        place = {"snapshot_ts": at}
+        place: dict[str, Any] = {"snapshot_ts": at}
         in_w2 = {"unit_id": OTHER, "warehouse": "W2", "dc": "DC02", **place}
         ticks.write(
             schema.UNIT_TIMESERIES,
@@ -96,6 +97,7 @@ def store_ticks(home: Settings) -> None:
             ),
             at,
         )
+        feed = {"unit_id": FEED, "pool": "DATA", "direction": "DATA", "action": "CHECK_DATA", **place}
         calm: dict[str, Any] = {"verdict": "CLEAR", "action": None, "quantity": None, "explanation": "40 % full."}
         ticks.write(
             schema.RECOMMENDATIONS,
@@ -103,10 +105,11 @@ def store_ticks(home: Settings) -> None:
                 {"verdict": "ACT" if number == 0 else "CLEAR", **place},
                 {**calm, "unit_id": LANE, "verdict": "UNKNOWN", **place},
                 {**calm, **in_w2},
+                *([{**calm, "verdict": "ACT", **feed}] if number == 0 else []),
             ),
             at,
         )
-        ticks.write(schema.ALERTS, buffers_frames.make_alerts(*([place] if number == 0 else [])), at)
+        ticks.write(schema.ALERTS, buffers_frames.make_alerts(*([place, feed] if number == 0 else [])), at)
     HistoryStore(store.database, days=1).sync(ticks, TICK, members=masters.unit_members, labels={}, now=TICK)
     NoticeStore(store.database).write(
         buffers_frames.make_notices({"channel": "slack:floor"}),

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from fillrate_assets.buffers.buffer_store import FEEDBACK, BufferStore
+from fillrate_assets.buffers.control_store import ACKNOWLEDGEMENTS
 from fillrate_assets.buffers.report.board import render_board
 from fillrate_assets.storage.database import Database
 from fillrate_assets.web.authentication import LIFETIME, ProxyHeaders
@@ -40,6 +41,7 @@ def room(_served: Room) -> Room:
     _served.now = TICK + timedelta(minutes=2)
     with BufferStore(Database.from_settings(_served.settings)).database.engine.begin() as connection:
         connection.execute(FEEDBACK.delete())
+        connection.execute(ACKNOWLEDGEMENTS.delete())
     return _served
 
 
@@ -202,6 +204,12 @@ def test_it_fits_a_phone_a_tablet_and_a_wall(
         expect(page.get_by_role("heading", level=1)).to_contain_text(heading)
         assert page.evaluate("document.documentElement.scrollWidth") == width
     page.screenshot(path=tmp_path / "unit.png", full_page=True)
+    page.get_by_role("button", name="I know").click()
+    expect(page.get_by_text("Kim acknowledged it at 09:02")).to_be_visible()
+    for path in ("W1/maintenance", "W1/on-call", "incidents"):
+        page.goto(f"{room.base_url}/floor/{path}")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") == width
     context.close()
 
 

@@ -18,7 +18,7 @@ from fillrate_assets.buffers.report.board import render_board
 from fillrate_assets.storage.action_log import ACTION_LOG, ActionLog
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories.buffers_frames import TICK, make_on_call
-from fillrate_assets_tests.factories.control_room import FULL, LANE, OTHER, Room, open_room
+from fillrate_assets_tests.factories.control_room import FEED, FULL, LANE, OTHER, Room, open_room
 
 PLAN: Final = "/floor/W1/maintenance"
 ONCE: Final = {
@@ -93,6 +93,22 @@ def test_an_acknowledgement_is_shown_with_who_and_when_and_logged(room: Room) ->
     assert list_logged(room) == [("Kim", "acknowledge", FULL)]
     # At the tick itself no one knew yet.
     assert "knows" not in read_text(browser.get("/floor/W1", params={"at": "2026-03-14T14:01"}))
+
+
+def test_a_feed_is_acknowledged_on_the_board(room: Room) -> None:
+    browser = room.sign_in("floor:W1")
+    form = re.search(
+        r'<form[^>]+/floor/W1_DATA_OCCUPANCY">.*?value="([^"]+)".*?</form>', browser.get("/floor/W1").text, re.DOTALL
+    )
+    assert form is not None
+    know = {**KNOW, "direction": "DATA", "csrf_token": form[1]}
+    over = send(browser, f"/floor/{FEED}", {**know, "episode": "7"})
+    assert (over.status_code, "That problem is over." in read_text(over)) == (422, True)
+    assert send(browser, f"/floor/{FEED}", know).headers["location"] == f"{room.base_url}/floor/W1"
+    page = browser.get("/floor/W1")
+    assert "40 % full. Kim knows since 09:02." in read_text(page)
+    assert "csrf_token" not in page.text
+    assert list_logged(room) == [("Kim", "acknowledge", FEED)]
 
 
 def test_a_problem_that_is_over_cannot_be_acknowledged(room: Room) -> None:

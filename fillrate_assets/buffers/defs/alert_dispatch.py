@@ -120,7 +120,8 @@ class AlertDispatch:
             policy=policy,
         )
         # A channel that is sent the problem anyway gets the step with the next tick, not twice in one message.
-        late = late.join(due, on=[*EPISODE, "channel"], how="anti")
+        news = due.filter(pl.col("label") != "SUPPRESSED")
+        late = late.join(news, on=[*EPISODE, "channel"], how="anti")
         due, lost = pl.concat([due, late]), pl.concat([lost, unreached])
         shown = recommendations if self.every_label else None
 

@@ -33,6 +33,8 @@ COURSE: Final = timedelta(hours=4)
 PAST: Final = timedelta(hours=24)
 """How far back the page of a unit lists notices and answers."""
 
+_PLACE: Final = ("warehouse", "pool", "unit_id")
+
 
 @dataclass(frozen=True)
 class Site:
@@ -110,6 +112,17 @@ class UnitState:
 
 
 @dataclass(frozen=True)
+class FeedState:
+    """A feed that brings nothing that can be used."""
+
+    unit_id: str
+    """What alerts call it, as W0001_DATA_OCCUPANCY."""
+
+    words: Described
+    controls: UnitControls
+
+
+@dataclass(frozen=True)
 class Board:
     """A floor at a tick, worst unit first."""
 
@@ -119,8 +132,7 @@ class Board:
     """Units in each state, all states named, worst first."""
 
     units: Sequence[UnitState]
-    feeds: Sequence[Described]
-    """Feeds that bring nothing that can be used."""
+    feeds: Sequence[FeedState]
 
 
 @dataclass(frozen=True)
@@ -189,10 +201,25 @@ class ControlRoom:
         tick = find_tick(ticks, at, now)
         until = now if at is None else tick
         said = ticks.read(schema.RECOMMENDATIONS, tick, tick).filter(pl.col("warehouse") == site.warehouse).collect()
-        data = said.filter(pl.col("direction") == "DATA", pl.col("action").is_not_null())
-        feeds = [describe_recommendation(row, site.zone, {}) for row in data.iter_rows(named=True)]
         units = list(self._read_units(site, ticks, said, tick, until))
+        feeds = self._read_feeds(site, ticks, said, tick, until)
         return Board(site, tick, status_board.count_states(said), units, feeds)
+
+    def _read_feeds(
+        self, site: Site, ticks: LakeTickStore, said: pl.DataFrame, tick: datetime, until: datetime
+    ) -> list[FeedState]:
+        """Read the feeds that some `RECOMMENDATIONS` of a tick find wrong, as of a moment."""
+        data = said.filter(pl.col("direction") == "DATA", pl.col("action").is_not_null())
+        if data.is_empty():
+            return []
+        mine = pl.col("unit_id").is_in(data["unit_id"].implode())
+        opened = ticks.read(schema.ALERTS, tick, tick).filter("is_open", mine).collect()
+        zones = {site.warehouse: site.time_zone}
+        controls = read_unit_controls(self.controls, data.select(_PLACE), opened, zones, until)
+        return [
+            FeedState(row["unit_id"], describe_recommendation(row, site.zone, {}), controls[row["unit_id"]])
+            for row in data.iter_rows(named=True)
+        ]
 
     def read_course(self, site: Site, unit_id: str, now: datetime, at: datetime | None = None) -> Course | None:
         """Read the last hours of a unit until a tick; None where the tick has no such unit.
@@ -241,8 +268,9 @@ class ControlRoom:
         answers = self.buffers.read_feedback(tick - PAST).filter(chosen)
         rows = {row["unit_id"]: row for row in status_board.select_worst(said).iter_rows(named=True)}
         listed = status_board.list_units(said, past.filter(snapshot_ts=tick), labels)
-        places = said.select("warehouse", "pool", "unit_id")
-        controls = read_unit_controls(self.controls, places, still_open, {site.warehouse: site.time_zone}, until)
+        controls = read_unit_controls(
+            self.controls, said.select(_PLACE), still_open, {site.warehouse: site.time_zone}, until
+        )
         moments = pl.datetime_range(tick - TREND, tick, TICK, eager=True, time_unit="us")
         for unit in listed.iter_rows(named=True):
             unit_id, row = unit["unit_id"], rows[unit["unit_id"]]

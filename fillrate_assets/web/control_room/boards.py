@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response
 
 from fillrate_assets.buffers import control_store
 from fillrate_assets.buffers.report.control_room import COURSE, Course, Site
+from fillrate_assets.buffers.report.unit_controls import UnitControls
 from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.verdicts import DATA_POOL
 from fillrate_assets.buffers.schema import ANY
@@ -35,11 +36,6 @@ class BoardPages:
     def __init__(self, floors: Floors) -> None:
         """Over what all pages share."""
         self._floors, self._room = floors, floors.room
-        self._submits: Mapping[str, Callable[[Submission, Mapping[str, Any], Course], None]] = {
-            "acknowledge": self._acknowledge,
-            "snooze": self._snooze,
-            "end": self._end,
-        }
 
     def show_floors(self, request: Request) -> Response:
         """Show every floor that a person may see; the board, where that is one."""
@@ -51,7 +47,7 @@ class BoardPages:
         if warehouses.is_empty():
             raise HTTPException(404)
         if warehouses.height == 1:
-            return self._show_board(Site.of_row(warehouses.row(0, named=True)), None)
+            return self._show_board(request, warehouses.row(0, named=True))
         now = self._floors.clock()
         tick, states = self._room.read_overview(warehouses, now)
         values = {"tick": tick, "floors": states, "old": now - tick > OLD, "operates": person.is_operator}
@@ -63,75 +59,43 @@ class BoardPages:
         warehouse, _, unit = name.partition("_")
         place, at = self._floors.find_place(find_person(request), warehouse), _parse_moment(request)
         # What alerts call a feed is no unit: the board says what is wrong with it.
-        if not unit or unit.startswith(f"{DATA_POOL}_"):
-            return self._show_board(Site.of_row(place), at)
+        if not unit or _is_feed(name):
+            return self._show_board(request, place, at)
         return self._show_unit(request, place, self._read_unit(place, name, at), live=at is None)
 
     async def act(self, request: Request) -> Response:
-        """Take a form of the page of a unit."""
+        """Take a form of the page of a unit, or of a feed on the board."""
         return await self._floors.actions.take(request, lambda submission: self._submit(request, submission))
 
     def _submit(self, request: Request, submission: Submission) -> Response:
         name = request.path_params["name"]
         place = self._floors.find_place(submission.person, name.partition("_")[0])
+        if _is_feed(name):
+            return self._submit_feed(request, submission, place, name)
         course = self._read_unit(place, name, None)
         try:
-            submit = self._submits.get(submission.fields.get("action", ""))
-            if submit is None:
-                raise HTTPException(400)
-            submit(submission, place, course)
+            match submission.fields.get("action"):
+                case "acknowledge":
+                    _acknowledge(submission, place, name, course.now.controls)
+                case "snooze":
+                    _snooze(submission, place, name)
+                case "end":
+                    _end(submission, place, name, course.now.controls)
+                case _:
+                    raise HTTPException(400)
         except FormError as error:
             return self._show_unit(request, place, course, error=str(error), filled=submission.fields)
         return self._floors.actions.redirect(submission, f"/floor/{name}")
 
-    def _acknowledge(self, submission: Submission, place: Mapping[str, Any], course: Course) -> None:
-        form, unit_id = parse_form(AcknowledgeForm, submission.fields), course.now.unit_id
-        known = {(each.direction, each.episode): each for each in course.now.controls.episodes}
-        problem = known.get((form.direction, form.episode))
-        if problem is None:
-            msg = "That problem is over. This is what the unit is now."
-            raise FormError(msg)
-        row = {
-            "unit_id": unit_id,
-            "direction": form.direction,
-            "episode": form.episode,
-            "acknowledged_at": submission.now,
-            "warehouse": place["warehouse"],
-            "severity": problem.severity,
-            "acknowledged_by": submission.actor,
-        }
-        details = {name: row[name] for name in ("direction", "episode", "severity")}
-        with submission.record("acknowledge", unit_id, details, place=place) as connection:
-            control_store.acknowledge(connection, row)
-
-    def _snooze(self, submission: Submission, place: Mapping[str, Any], course: Course) -> None:
-        form, unit = parse_form(SnoozeForm, submission.fields), course.now
-        row = {
-            "silence_id": uuid4().hex,
-            "kind": "SNOOZE",
-            "warehouse": place["warehouse"],
-            "pool": ANY,
-            "unit_id": unit.unit_id,
-            "from_ts": submission.now,
-            "to_ts": submission.now + timedelta(hours=form.hours),
-            "reason": form.reason,
-            "created_by": submission.actor,
-            "created_at": submission.now,
-        }
-        details = {"silence_id": row["silence_id"], "until": row["to_ts"], "reason": form.reason}
-        with submission.record("snooze", unit.unit_id, details, place=place) as connection:
-            control_store.add_silence(connection, row)
-
-    def _end(self, submission: Submission, place: Mapping[str, Any], course: Course) -> None:
-        form = parse_form(EndForm, submission.fields)
-        mine = [each.silence_id for each in course.now.controls.silences if each.of_unit]
-        details = {"silence_id": form.silence_id}
-        with submission.record("end", course.now.unit_id, details, place=place) as connection:
-            if form.silence_id not in mine or not control_store.end_silence(
-                connection, form.silence_id, place["warehouse"], by=submission.actor, at=submission.now
-            ):
-                msg = "It is over already."
-                raise FormError(msg)
+    def _submit_feed(self, request: Request, submission: Submission, place: Mapping[str, Any], name: str) -> Response:
+        """Acknowledge what is wrong with a feed; back to the board."""
+        board = self._room.read_board(Site.of_row(place), self._floors.clock())
+        known = {feed.unit_id: feed.controls for feed in board.feeds}
+        try:
+            _acknowledge(submission, place, name, known.get(name, UnitControls()))
+        except FormError as error:
+            return self._show_board(request, place, error=str(error))
+        return self._floors.actions.redirect(submission, f"/floor/{place['warehouse']}")
 
     def _read_unit(self, place: Mapping[str, Any], unit_id: str, at: datetime | None) -> Course:
         course = self._room.read_course(Site.of_row(place), unit_id, self._floors.clock(), at)
@@ -162,22 +126,85 @@ class BoardPages:
         }
         return forms.protect(self._floors.pages.render("unit.html", values, 422 if error else 200))
 
-    def _show_board(self, site: Site, at: datetime | None) -> Response:
-        now = self._floors.clock()
-        board = self._room.read_board(site, now, at)
+    def _show_board(
+        self, request: Request, place: Mapping[str, Any], at: datetime | None = None, *, error: str = ""
+    ) -> Response:
+        now, forms = self._floors.clock(), self._floors.actions.prepare(request)
+        board = self._room.read_board(Site.of_row(place), now, at)
         order = [*Policy().pool_order, *sorted({unit.pool for unit in board.units} - {*Policy().pool_order})]
         pools = {pool: [unit for unit in board.units if unit.pool == pool] for pool in order}
         values = {
             "board": board,
-            "site": site,
+            "site": board.site,
             "pools": {pool: units for pool, units in pools.items() if units},
             "old": at is None and now - board.tick > OLD,
             "live": at is None,
+            "forms": forms,
+            "may_write": at is None and find_person(request).may_write(place),
+            "error": error,
         }
-        response = self._floors.pages.render("board.html", values)
-        if at is None:
+        response = self._floors.pages.render("board.html", values, 422 if error else 200)
+        # What is being typed would be lost.
+        if at is None and not error:
             response.headers["Refresh"] = str(REFRESH_SECONDS)
-        return response
+        return forms.protect(response)
+
+
+def _is_feed(name: str) -> bool:
+    """Return whether alerts call a feed so."""
+    return name.partition("_")[2].startswith(f"{DATA_POOL}_")
+
+
+def _acknowledge(submission: Submission, place: Mapping[str, Any], unit_id: str, controls: UnitControls) -> None:
+    form = parse_form(AcknowledgeForm, submission.fields)
+    known = {(each.direction, each.episode): each for each in controls.episodes}
+    problem = known.get((form.direction, form.episode))
+    if problem is None:
+        msg = "That problem is over. This is what the unit is now."
+        raise FormError(msg)
+    row = {
+        "unit_id": unit_id,
+        "direction": form.direction,
+        "episode": form.episode,
+        "acknowledged_at": submission.now,
+        "warehouse": place["warehouse"],
+        "severity": problem.severity,
+        "acknowledged_by": submission.actor,
+    }
+    details = {name: row[name] for name in ("direction", "episode", "severity")}
+    with submission.record("acknowledge", unit_id, details, place=place) as connection:
+        control_store.acknowledge(connection, row)
+
+
+def _snooze(submission: Submission, place: Mapping[str, Any], unit_id: str) -> None:
+    form = parse_form(SnoozeForm, submission.fields)
+    row = {
+        "silence_id": uuid4().hex,
+        "kind": "SNOOZE",
+        "warehouse": place["warehouse"],
+        "pool": ANY,
+        "unit_id": unit_id,
+        "from_ts": submission.now,
+        "to_ts": submission.now + timedelta(hours=form.hours),
+        "reason": form.reason,
+        "created_by": submission.actor,
+        "created_at": submission.now,
+    }
+    details = {"silence_id": row["silence_id"], "until": row["to_ts"], "reason": form.reason}
+    with submission.record("snooze", unit_id, details, place=place) as connection:
+        control_store.add_silence(connection, row)
+
+
+def _end(submission: Submission, place: Mapping[str, Any], unit_id: str, controls: UnitControls) -> None:
+    form = parse_form(EndForm, submission.fields)
+    mine = [each.silence_id for each in controls.silences if each.of_unit]
+    details = {"silence_id": form.silence_id}
+    with submission.record("end", unit_id, details, place=place) as connection:
+        if form.silence_id not in mine or not control_store.end_silence(
+            connection, form.silence_id, place["warehouse"], by=submission.actor, at=submission.now
+        ):
+            msg = "It is over already."
+            raise FormError(msg)
 
 
 def _parse_moment(request: Request) -> datetime | None:
