@@ -75,6 +75,9 @@ OUTDATED: Final = "a run with older sources came later; it is computed again"
 SUBSTITUTES: Final = "a substitute for its lines changed on another ship date; it is computed again"
 """Why a day is held for whose lines a run of another day found newer substitutes (decision 0160)."""
 
+_RESTATED: Final = sa.select(
+    *[RESTATEMENTS.c[name] for name in schema.RESTATEMENTS.names], RESTATEMENTS.c.run_id, RESTATEMENTS.c.restated_at
+)
 _TOTALS: Final = ("dc", "ship_date", "ordered_cases", "shipped_cases")
 
 
@@ -204,15 +207,16 @@ class RecordStore:
 
     def read_restatements(self, dc: str, ship_date: date, item: str) -> pl.DataFrame:
         """Read what was restated of one item's day: `RESTATEMENTS` and run_id, restated_at; oldest first."""
-        chosen = (
-            sa.select(
-                *[RESTATEMENTS.c[name] for name in schema.RESTATEMENTS.names],
-                RESTATEMENTS.c.run_id,
-                RESTATEMENTS.c.restated_at,
-            )
-            .where(RESTATEMENTS.c.dc == dc, RESTATEMENTS.c.ship_date == ship_date, RESTATEMENTS.c.item == item)
-            .order_by(RESTATEMENTS.c.id)
-        )
+        of_day = (RESTATEMENTS.c.dc == dc, RESTATEMENTS.c.ship_date == ship_date, RESTATEMENTS.c.item == item)
+        return self._read_restatements(_RESTATED.where(*of_day).order_by(RESTATEMENTS.c.id))
+
+    def read_restatements_since(self, since: datetime, dcs: Sequence[str] | None = None, *, limit: int) -> pl.DataFrame:
+        """Read what was restated since a moment, in UTC, of some DCs or all: as `read_restatements`, latest first."""
+        of_dcs = [] if dcs is None else [RESTATEMENTS.c.dc.in_(dcs)]
+        later = RESTATEMENTS.c.restated_at >= since.replace(tzinfo=None)
+        return self._read_restatements(_RESTATED.where(later, *of_dcs).order_by(RESTATEMENTS.c.id.desc()).limit(limit))
+
+    def _read_restatements(self, chosen: sa.Select[Any]) -> pl.DataFrame:
         frame = TableSchema(
             "restatements",
             (),

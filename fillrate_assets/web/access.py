@@ -81,6 +81,16 @@ class Person(BaseUser):
         """Return whether this person operates the platform: they see and change all of it."""
         return any(grant.role == "operator" for grant in self.grants)
 
+    @property
+    def sees_service(self) -> bool:
+        """Return whether this person may see the service of any DC."""
+        return self.is_operator or any(grant.role in {"buyer", "dc_manager"} for grant in self.grants)
+
+    @property
+    def sees_floors(self) -> bool:
+        """Return whether this person may see the floor of any warehouse."""
+        return self.is_operator or any(grant.role in _PLACED for grant in self.grants)
+
     def select_dcs(self, dcs: Iterable[str]) -> list[str]:
         """Select the DCs whose service this person may see."""
         if any(grant.role in {"buyer", "operator"} for grant in self.grants):

@@ -45,31 +45,30 @@ def write_csv(table: Table) -> bytes:
 
 
 def write_xlsx(table: Table) -> bytes:
-    """Write a table as a workbook: numbers and times as such, everything else as text, no formula."""
+    """Write a table as a workbook of one sheet."""
+    return write_sheets({"Sheet1": table})
+
+
+def write_sheets(tables: Mapping[str, Table]) -> bytes:
+    """Write tables as a workbook, each on a sheet: numbers and times as such, everything else as text, no formula."""
     buffer = io.BytesIO()
     options = {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     with xlsxwriter.Workbook(buffer, options) as book:
-        sheet = book.add_worksheet()
         formats: dict[Any, Any] = {
             "heading": book.add_format({"bold": True, "bottom": 1}),
             "datetime": book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
             "date": book.add_format({"num_format": "yyyy-mm-dd"}),
             **{kind: book.add_format({"num_format": number}) for kind, number in _NUMBERS.items()},
         }
-        for column, heading in enumerate(table.headings):
-            longest = max([len(heading), *(len(format_cell(row[column])) for row in table.rows)])
-            sheet.set_column(column, column, min(longest + 2, _WIDEST))
-            sheet.write_string(0, column, heading, formats["heading"])
-        for number, row in enumerate(table.rows, start=1):
-            for column, cell in enumerate(row):
-                _write_cell(sheet, number, column, cell, formats)
-        sheet.freeze_panes(1, 0)
+        for name, table in tables.items():
+            _fill_sheet(book.add_worksheet(name), table, formats)
     return buffer.getvalue()
 
 
+XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 FORMATS: Final[Mapping[str, tuple[Callable[[Table], bytes], str]]] = {
     "csv": (write_csv, "text/csv; charset=utf-8"),
-    "xlsx": (write_xlsx, "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+    "xlsx": (write_xlsx, XLSX),
 }
 """By the ending of a file's name, what writes it and its media type."""
 
@@ -86,6 +85,17 @@ def respond_with_file(table: Table, name: str, form: str) -> Response:
     write, media_type = FORMATS[form]
     headers = {"Content-Disposition": f'attachment; filename="{name}.{form}"'}
     return Response(write(table), media_type=media_type, headers=headers)
+
+
+def _fill_sheet(sheet: Any, table: Table, formats: Mapping[Any, Any]) -> None:  # noqa: ANN401 - xlsxwriter has no types
+    for column, heading in enumerate(table.headings):
+        longest = max([len(heading), *(len(format_cell(row[column])) for row in table.rows)])
+        sheet.set_column(column, column, min(longest + 2, _WIDEST))
+        sheet.write_string(0, column, heading, formats["heading"])
+    for number, row in enumerate(table.rows, start=1):
+        for column, cell in enumerate(row):
+            _write_cell(sheet, number, column, cell, formats)
+    sheet.freeze_panes(1, 0)
 
 
 def _get_value(cell: Cell) -> Cell:

@@ -43,6 +43,9 @@ MAX_HEAD: Final = 16 * 1024
 STOPPING_SECONDS: Final = 5
 """How long requests that are under way may take once the process is to end."""
 
+_MOST_STALE_SECONDS: Final = 30
+"""How long the buyers' pages may show what was published before; many people open the same page in the morning."""
+
 LOCKED_SECONDS: Final = 10
 """How long an answer waits for a locked SQLite file; a person waits for it."""
 
@@ -126,15 +129,16 @@ def serve(
         policy_version=lambda: room.policy().version,
         allowed_hosts=settings.web.allowed_hosts,
         routes=[
-            *buyers.build_routes(_make_desk(settings, links.base_url), ways),
-            *control_room.build_routes(room, sessions, ways, actions, base_url=links.base_url),
+            *buyers.build_routes(_make_desk(settings, links.base_url), ways, links.secrets),
+            *control_room.build_routes(room, sessions, ways, actions, base_url=links.base_url, landing=buyers.FRONT),
             *operations.build_routes(systems, ways, actions, base_url=links.base_url),
         ],
     )
     if is_loopback(host):
         token = sessions.sign(Person.with_grants("", ["operator"]))
-        show(f"The control room, for a day: {links.base_url}/enter/{token}")
-        show(f"Operations, once that was opened: {links.base_url}{OPERATIONS}")
+        show(f"The pages of buyers, for a day: {links.base_url}/enter/{token}")
+        show(f"Once that was opened, the control room: {links.base_url}/floor")
+        show(f"and operations: {links.base_url}{OPERATIONS}")
     build_server(pages, host, port).run()
 
 
@@ -142,7 +146,8 @@ def _make_desk(settings: Settings, base_url: str) -> Desk:
     """Make what the buyers' pages are made of; targets are read anew for each page."""
     file = settings.web.targets_file
     return Desk(
-        PlatformReports.from_settings(settings),
+        settings,
+        PlatformReports.from_settings(settings, _MOST_STALE_SECONDS),
         base_url,
         _get_now,
         lambda: None if file is None else read_targets(file),

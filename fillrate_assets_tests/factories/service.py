@@ -44,10 +44,10 @@ class Service:
     @property
     def desk(self) -> Desk:
         """Return what the pages are made of."""
-        return Desk(PlatformReports.from_settings(self.settings), URL, lambda: NOW, lambda: self.targets)
+        return Desk(self.settings, PlatformReports.from_settings(self.settings), URL, lambda: NOW, lambda: self.targets)
 
     def open(self, *grants: str, name: str = "Kim") -> httpx.Client:
         """Open a browser that is signed in, with as many grants as are given."""
-        app = SecurityHeaders(Starlette(routes=build_routes(self.desk, [SIGNER])))
+        app = SecurityHeaders(Starlette(routes=build_routes(self.desk, [SIGNER], [SECRET])))
         token = SIGNER.sign(Person.with_grants(name, grants))
         return httpx.Client(base_url=URL, transport=AsgiTransport(app), cookies={COOKIE: token})

@@ -17,6 +17,7 @@ from fillrate_assets.fillrate.report.periods import Period
 from fillrate_assets.fillrate.report.report_request import KINDS
 from fillrate_assets.web.signed_in import SERVICE, PageProblem
 
+CONTRACT: Final = "contract"
 NO_NAME: Final = "(none)"
 MAX_QUERY: Final = 4000
 """Characters of a query: no longer one comes from our own links."""
@@ -85,6 +86,8 @@ class Address:
     def limits(self) -> dict[str, Sequence[str | None]]:
         """Return the filters, with what the page is of among them."""
         own = {self.kind: [self.value]} if self.kind in KINDS else {}
+        if self.kind == CONTRACT and len(self.path) > 1:
+            own["vendor"] = [self.value]
         if self.kind == "item" and len(self.path) > 2:  # noqa: PLR2004 - item and DC
             own["dc"] = [self.path[2]]
         return {**self.filters, **own}

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from fillrate_assets.core.codes import escape_controls
 from fillrate_assets.fillrate.report.item_history import describe_item
 from fillrate_assets.fillrate.report.report_request import KINDS
+from fillrate_assets.web.access import Person
 from fillrate_assets.web.authentication import Authenticator
-from fillrate_assets.web.buyers.addresses import COMPARISONS, Address, encode_value, show_value
+from fillrate_assets.web.buyers.addresses import (
+    COMPARISONS,
+    CONTRACT,
+    NO_NAME,
+    Address,
+    encode_value,
+    show_value,
+)
+from fillrate_assets.web.buyers.change_pages import PATH as CHANGES
+from fillrate_assets.web.buyers.change_pages import LastLook, link_since, make_changes, parse_since, redirect_to_last
+from fillrate_assets.web.buyers.contract_pages import make_vendors, read_contract
+from fillrate_assets.web.buyers.item_pages import explain_day, make_days, make_lines, parse_day, read_days
 from fillrate_assets.web.buyers.parts import (
     describe_doubts,
     draw_course,
@@ -28,24 +43,33 @@ from fillrate_assets.web.buyers.parts import (
 )
 from fillrate_assets.web.buyers.tables import Part, cut_page
 from fillrate_assets.web.buyers.visits import Desk, Visit
-from fillrate_assets.web.exports import FORMATS, respond_with_file
+from fillrate_assets.web.exports import FORMATS, XLSX, respond_with_file, write_sheets
 from fillrate_assets.web.rendering import make_templates
-from fillrate_assets.web.signed_in import SERVICE, PageProblem, Pages, list_other_parts
-from fillrate_assets.web.tables import Link, Table, format_cell, is_number
+from fillrate_assets.web.signed_in import SERVICE, PageProblem, Pages, find_person, list_other_parts
+from fillrate_assets.web.tables import PAGE_ROWS, Change, Link, Table, format_cell, is_number
 
 _LOG: Final = logging.getLogger("fillrate.buyers")
 _PROBLEMS: Final = {
     404: ("Nothing is here", "There is no such page, or it is not yours to see."),
 }
-_NAMES: Final = {"dc": "DC", "": "Network"}
+FRONT: Final = "/"
+MAX_SEARCH: Final = 100
+_NAMES: Final = {"dc": "DC", "": "Network", CONTRACT: "Contracts"}
+_SPANS: Final = {"Since yesterday": 1, "Last week": 7, "Last 4 weeks": 28}
+_SHEETS: Final = {
+    "total": "Contract",
+    "item-days": "Item-days",
+    "lines": "Lines that prove it",
+    "others": "Waived and not supply",
+}
 
 
 class BuyersPages:
     """The pages of the service."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, look: LastLook) -> None:
         """Show what a desk has."""
-        self._desk = desk
+        self._desk, self._look = desk, look
         shared = {
             "base": desk.base_url,
             "formats": [*FORMATS],
@@ -60,6 +84,10 @@ class BuyersPages:
     def show(self, request: Request) -> Response:
         """Show a page of the service, or a table of one."""
         visit = self._desk.open_visit(request)
+        if visit.address.kind == CONTRACT:
+            return self._show_contract(request, visit)
+        if visit.address.kind == "item" and len(visit.address.path) in {3, 4}:
+            return self._show_item_at_dc(request, visit)
         if visit.address.path and (visit.address.kind not in KINDS or len(visit.address.path) != 2):  # noqa: PLR2004 - kind and value
             raise HTTPException(404)
         return self._show_table(request, visit) if visit.address.table else self._show_service(visit)
@@ -80,6 +108,9 @@ class BuyersPages:
             course=course,
             weeks=weeks,
             parties=parties,
+            contract=replace(visit.address.show_all(), path=(CONTRACT, visit.address.value)).format(
+                self._desk.base_url
+            ),
             description=description,
             warnings=warnings,
             link_table=lambda name: visit.address.show_all(table=name).format(self._desk.base_url),
@@ -100,7 +131,7 @@ class BuyersPages:
         form = request.query_params.get("format")
         if form is not None:
             return send_file(table, visit, form)
-        if visit.address.page > 1 and len(table.rows) <= (visit.address.page - 1) * len(table.rows[:50]):
+        if visit.address.page > 1 and len(table.rows) <= (visit.address.page - 1) * PAGE_ROWS:
             raise HTTPException(404)
         return self._render(
             "table.html",
@@ -112,8 +143,131 @@ class BuyersPages:
             link_file=lambda form: visit.address.format(self._desk.base_url, form),
         )
 
+    def _show_item_at_dc(self, request: Request, visit: Visit) -> Response:
+        days, day = read_days(visit), parse_day(visit)
+        explained = day or days.last_short
+        sentence, rest = explain_day(visit, days, explained) if explained else ("", "")
+        tables = {"lines": (f"Lines of {day}", make_lines(visit, days, day))} if day else {}
+        tables["days"] = ("Days", make_days(visit, days, None if visit.address.table else 28))
+        if visit.address.table:
+            return self._send_part(request, visit, {name: table for name, (_, table) in tables.items()})
+        report = None if day else visit.read()
+        return self._render(
+            "item.html",
+            visit,
+            days=days,
+            day=day,
+            explained=explained,
+            sentence=sentence,
+            rest=rest,
+            figures=make_figures(report, ["days"]) if report else [],
+            tables=tables,
+            **self._link_parts(visit, tables),
+        )
+
+    def _show_contract(self, request: Request, visit: Visit) -> Response:
+        if len(visit.address.path) > 2:  # noqa: PLR2004 - contract and vendor
+            raise HTTPException(404)
+        one = len(visit.address.path) == 2  # noqa: PLR2004 - as above
+        tables = read_contract(visit) if one else {"vendors": make_vendors(visit)}
+        if visit.address.table == "pack" and one:
+            return send_pack(tables, visit)
+        if visit.address.table:
+            return self._send_part(request, visit, tables)
+        pack = replace(visit.address, table="pack").format(self._desk.base_url, "xlsx") if one else ""
+        shown = {name: cut_page(table, 1) if len(table.rows) > PAGE_ROWS else table for name, table in tables.items()}
+        return self._render(
+            "contract.html", visit, tables=tables, shown=shown, pack=pack, **self._link_parts(visit, tables)
+        )
+
+    def _send_part(self, request: Request, visit: Visit, tables: Mapping[str, Table]) -> Response:
+        """Send a table of a page as a file: these pages show all rows of theirs."""
+        if visit.address.table not in tables:
+            raise HTTPException(404)
+        return send_file(tables[visit.address.table], visit, request.query_params.get("format", ""))
+
+    def _link_parts(self, visit: Visit, tables: Iterable[str]) -> dict[str, Any]:
+        return {"files": {name: partial(self._link_part, visit, name) for name in tables}}
+
+    def _link_part(self, visit: Visit, name: str, form: str) -> str:
+        return visit.address.show_all(table=name).format(self._desk.base_url, form)
+
+    def show_changes(self, request: Request) -> Response:
+        """Show what changed since a moment."""
+        person, dcs = self._desk.find_dcs(request)
+        if "since" not in request.query_params:
+            return redirect_to_last(self._desk, self._look, request)
+        restricted = not person.select_dcs([NO_NAME])
+        chosen = request.query_params.getlist("dc")
+        if any(dc not in dcs for dc in chosen):
+            raise HTTPException(404)
+        since = parse_since(request)
+        table = make_changes(self._desk, since, chosen or ([*dcs] if restricted else None))
+        form = request.query_params.get("format")
+        if form is not None:
+            _require_form(form)
+            return respond_with_file(table, "changes", form)
+        now = self._desk.clock()
+        values = {
+            "table": cut_page(table, 1),
+            "rows": len(table.rows),
+            "lost": Change(sum((row[2] for row in table.rows if isinstance(row[2], Decimal)), Decimal(0))),
+            "since": since,
+            "own_dcs": dcs if restricted else (),
+            "spans": {name: link_since(self._desk, now - timedelta(days=days)) for name, days in _SPANS.items()},
+            "link_file": lambda form: f"{link_since(self._desk, since)}&format={form}",
+        }
+        return self.pages.render("changes.html", {**self._describe_frame(person), "title": "What changed", **values})
+
+    def search(self, request: Request) -> Response:
+        """Show what has the words that someone looks for."""
+        person, dcs = self._desk.find_dcs(request)
+        searched = request.query_params.get("q", "")
+        if len(searched) > MAX_SEARCH:
+            raise PageProblem(400, "Too much", f"Search for {MAX_SEARCH} characters at most.")
+        own = None if person.select_dcs([NO_NAME]) else tuple(dcs)
+        known = partial(self._desk.reports.read_known, dcs=own)
+        found = {kind: known(kind, searched).rows() for kind in KINDS} if searched.split() else {}
+        values = {
+            "title": "Search",
+            "q": searched,
+            "found": {
+                _name_kind(kind): [
+                    (name, text, Address((kind, name)).format(self._desk.base_url)) for name, text in rows
+                ]
+                for kind, rows in found.items()
+                if rows
+            },
+        }
+        return self.pages.render("search.html", {**self._describe_frame(person), **values})
+
+    def show_front(self, request: Request) -> Response:
+        """Lead to the first page of a role."""
+        person = find_person(request)
+        first = SERVICE if person.sees_service and self._desk.has_days() else "/floor"
+        if not (person.sees_service or person.sees_floors):
+            raise HTTPException(404)
+        return RedirectResponse(f"{self._desk.base_url}{first}", status_code=303)
+
+    def _describe_frame(self, person: Person, here: Address | None = None) -> dict[str, Any]:
+        """Describe what is around every page: where else one can go."""
+        base_url = self._desk.base_url
+        now = Address(period=here.period, compare=here.compare) if here else Address()
+        return {
+            "nav": [
+                ("Network", now.format(base_url)),
+                ("Contracts", replace(now, path=(CONTRACT,)).format(base_url)),
+                ("What changed", f"{base_url}{CHANGES}"),
+                *((name, f"{base_url}{path}") for path, name in list_other_parts(person, SERVICE).items()),
+            ],
+            "kind": here.kind if here else None,
+            "subtitle": None,
+            "q": "",
+        }
+
     def _render(self, template: str, visit: Visit, **values: Any) -> Response:  # noqa: ANN401 - whatever the template shows
-        return self.pages.render(template, {**describe_visit(visit), **values})
+        frame = self._describe_frame(visit.person, visit.address)
+        return self.pages.render(template, {**frame, **describe_visit(visit), **values})
 
 
 def describe_visit(visit: Visit) -> dict[str, Any]:
@@ -128,11 +282,11 @@ def describe_visit(visit: Visit) -> dict[str, Any]:
         for name, values in address.filters.items()
         for value in values
     ]
-    described = describe_item(visit.desk.reports.facts.lake, str(address.value)) if address.kind == "item" else {}
+    described = describe_item(visit.desk.lake, str(address.value)) if address.kind == "item" else {}
     return {
         "visit": visit,
         "kind": address.kind,
-        "title": " ".join(filter(None, [_NAMES.get(address.kind, address.kind.capitalize()), *_name(address)])),
+        "title": _make_title(address),
         "subtitle": described.get("description"),
         "period": visit.period,
         "compared": visit.earlier if visit.compared else None,
@@ -142,16 +296,20 @@ def describe_visit(visit: Visit) -> dict[str, Any]:
             name: (text, address.show_all(compare=name).format(base_url), name == address.compare)
             for name, text in COMPARISONS.items()
         },
-        "others": list_other_parts(visit.person, SERVICE),
-        "network": Address(period=address.period, compare=address.compare).format(base_url),
         "here": address.show_all().format(base_url),
         "own_dcs": visit.dcs if visit.restricted else (),
         "fields": _list_fields(address),
     }
 
 
-def _name(address: Address) -> list[str]:
-    return [show_value(each) for each in address.path[1:]]
+def _make_title(address: Address) -> str:
+    names = [show_value(each) for each in address.path[1:]]
+    at = {1: " at ", 2: " on "} if address.kind == "item" else {}
+    return _name_kind(address.kind) + "".join(f"{at.get(number, ' ')}{name}" for number, name in enumerate(names))
+
+
+def _name_kind(kind: str) -> str:
+    return _NAMES.get(kind, kind.capitalize())
 
 
 def _list_fields(address: Address) -> list[tuple[str, str]]:
@@ -180,21 +338,43 @@ def _link_sorts(visit: Visit, part: Part) -> list[tuple[str, str, bool]]:
 
 def send_file(table: Table, visit: Visit, form: str) -> Response:
     """Send a table as a file."""
+    _require_form(form)
+    return respond_with_file(table, _name_file(visit), form)
+
+
+def send_pack(tables: Mapping[str, Table], visit: Visit) -> Response:
+    """Send what a vendor is shown of its contract, a sheet for each table."""
+    book = write_sheets({_SHEETS[name]: table for name, table in tables.items()})
+    headers = {"Content-Disposition": f'attachment; filename="{_name_file(visit)}.xlsx"'}
+    return Response(book, media_type=XLSX, headers=headers)
+
+
+def _require_form(form: str) -> None:
     if form not in FORMATS:
         raise HTTPException(404)
+
+
+def _name_file(visit: Visit) -> str:
     names = "-".join(escape_controls(show_value(each)) for each in visit.address.path)
     plain = "".join(each if each.isascii() and each.isalnum() else "-" for each in f"{names}-{visit.address.table}")
-    return respond_with_file(table, plain.strip("-")[:80] or "service", form)
+    return plain.strip("-")[:80] or "service"
 
 
-def build_routes(desk: Desk, ways: Sequence[Authenticator]) -> list[BaseRoute]:
+def build_routes(desk: Desk, ways: Sequence[Authenticator], secrets: Sequence[str]) -> list[BaseRoute]:
     """Build the routes of the buyers' pages.
 
     Args:
         desk: what the pages are made of.
         ways: how people are identified.
+        secrets: sign when a browser last looked at what changed.
 
     """
-    shown = BuyersPages(desk)
-    routes = [Route(SERVICE, shown.show), Route(f"{SERVICE}/{{rest:path}}", shown.show)]
+    shown = BuyersPages(desk, LastLook(secrets, desk.base_url.startswith("https:")))
+    routes = [
+        Route(FRONT, shown.show_front),
+        Route(SERVICE, shown.show),
+        Route(f"{SERVICE}/{{rest:path}}", shown.show),
+        Route(CHANGES, shown.show_changes),
+        Route("/search", shown.search),
+    ]
     return shown.pages.build_routes(routes, ways)

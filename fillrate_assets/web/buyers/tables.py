@@ -194,12 +194,10 @@ def read_worst_items(visit: Visit, limit: int | None) -> Table:
 
 def read_chronic(visit: Visit, limit: int | None) -> Table:
     """Read the items that were short on most of their DC's last ship days."""
-    limits = visit.request().filters
+    limits = visit.address.limits
     columns = {name: "reason_code" if name == "reason" else name for name in limits if name not in {"dc", "customer"}}
     filters = [pl.col(column).is_in([*limits[name]], nulls_equal=True) for name, column in columns.items()]
-    dcs = [dc for dc in limits.get("dc", ()) if dc is not None]
-    lake = visit.desk.reports.facts.lake
-    rows = read_chronic_items(lake, visit.period.last, dcs or None, filters, limit)
+    rows = read_chronic_items(visit.desk.lake, visit.period.last, visit.shown_dcs, filters, limit)
     headings = ["Item", "Description", "DC", "Vendor", "Days short", "Of ship days", "Lost then", "Last short"]
     cells = [
         [
@@ -235,7 +233,7 @@ def cut_page(table: Table, page: int) -> Table:
     """Cut a page out of a table with all rows."""
     begin = (page - 1) * PAGE_ROWS
     rows = table.rows[begin : begin + PAGE_ROWS]
-    note = f"{begin + 1:,} to {begin + len(rows):,} of {len(table.rows):,}." if rows else ""
+    note = f"{begin + 1:,} to {begin + len(rows):,} of {len(table.rows):,}; the files have all." if rows else ""
     return replace(
         table,
         rows=rows,

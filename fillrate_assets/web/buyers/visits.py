@@ -18,6 +18,8 @@ from fillrate_assets.fillrate.report.periods import USUAL, Period, list_presets
 from fillrate_assets.fillrate.report.report_request import PlatformReports, ReportRequest
 from fillrate_assets.fillrate.report.service_report import Report, find_earlier_period
 from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS
+from fillrate_assets.settings import Settings
+from fillrate_assets.storage.lake import Lake
 from fillrate_assets.web.access import Person
 from fillrate_assets.web.buyers.addresses import Address, Compare, parse_address, show_value
 from fillrate_assets.web.signed_in import PageProblem, find_person
@@ -30,11 +32,17 @@ _NOTHING: Final = "Nothing of that"
 class Desk:
     """What the pages are made of."""
 
+    settings: Settings
     reports: PlatformReports
     base_url: str
     clock: Callable[[], datetime]
     read_targets: Callable[[], pl.DataFrame | None]
     """Returns what is aimed at, as of `fillrate report --targets`."""
+
+    @property
+    def lake(self) -> Lake:
+        """Return where the frames are."""
+        return self.reports.facts.lake
 
     def open_visit(self, request: Request) -> Visit:
         """Open a visit.
@@ -50,13 +58,16 @@ class Desk:
         visit.require_own_dcs()
         return visit
 
+    def has_days(self) -> bool:
+        """Return whether anything was computed."""
+        return not self.reports.read_known("dc", limit=1).is_empty()
+
     def find_dcs(self, request: Request) -> tuple[Person, Sequence[str]]:
         """Find who visits, and the DCs whose service they may see; 404 where there is none."""
         person = find_person(request)
-        mine = person.select_dcs(self.reports.read_known("dc", limit=MOST_DCS)["name"])
-        if not mine and not person.select_dcs(["any"]):
+        if not person.sees_service:
             raise HTTPException(404)
-        return person, mine
+        return person, person.select_dcs(self.reports.read_known("dc", limit=MOST_DCS)["name"])
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,12 @@ class Visit:
     def period(self) -> Period:
         """Return the ship dates that are shown."""
         return self.address.period or self.span[1][USUAL]
+
+    @property
+    def shown_dcs(self) -> list[str] | None:
+        """Return the DCs that this page is of; None for all."""
+        chosen = [dc for dc in self.address.limits.get("dc", ()) if dc is not None]
+        return chosen or ([*self.dcs] if self.restricted else None)
 
     def require_own_dcs(self) -> None:
         """Refuse a DC that is not there or not this person's: for them the two are the same."""

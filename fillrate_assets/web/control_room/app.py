@@ -42,6 +42,7 @@ def build_routes(
     actions: Actions,
     *,
     base_url: str,
+    landing: str = "/floor",
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> list[BaseRoute]:
     """Build the routes `/floor` and `/enter`.
@@ -52,6 +53,7 @@ def build_routes(
         ways: how people are identified.
         actions: takes forms.
         base_url: of the service.
+        landing: where a link that opens a session leads, below it.
         clock: what time it is, UTC.
 
     """
@@ -75,7 +77,7 @@ def build_routes(
         token = request.path_params["token"]
         if sessions.read(token) is None:
             return pages.render("problem.html", _NO_SESSION, 403)
-        response = RedirectResponse(f"{base_url}/floor", status_code=303)
+        response = RedirectResponse(f"{base_url}{landing}", status_code=303)
         response.set_cookie(
             COOKIE,
             token,
