@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from html import unescape
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from urllib.parse import quote
 
 import httpx
 import openpyxl
@@ -22,14 +24,22 @@ from hypothesis import strategies as st
 
 from fillrate_assets import settings
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.record_store import RESTATEMENTS
+from fillrate_assets.fillrate.report.explain import explain
+from fillrate_assets.fillrate.report.queries import read_evidence_from_lake
 from fillrate_assets.fillrate.report.report_request import PlatformReports, ReportRequest
 from fillrate_assets.fillrate.report.service_report import Report
 from fillrate_assets.fillrate.schema import PATHS
+from fillrate_assets.storage.database import Database
+from fillrate_assets.storage.lake import Lake
 from fillrate_assets.web.buyers.addresses import MAX_QUERY, MAX_VALUES, decode_value, encode_value
 from fillrate_assets.web.buyers.tables import MOST_ROWS
 from fillrate_assets_tests.conftest import SMALL
-from fillrate_assets_tests.factories.service import WEEKS, Service
+from fillrate_assets_tests.factories.service import LAST, WEEKS, Service
 
+HOSTILE: Final = '=1+"><script>alert(1)</script>'
 KIND_TABLES: Final = {
     "dcs": "dc",
     "vendors": "vendor",
@@ -255,3 +265,153 @@ def test_a_path_that_cannot_be_is_404(buyer: httpx.Client, path: str) -> None:
 @pytest.mark.parametrize("value", [None, "", ".", "..", "(none)", "~", "~x", "A/B", "ä é", "a?b#c&d=e", "<script>"])
 def test_any_name_is_read_as_it_was_written(value: str | None) -> None:
     assert decode_value(encode_value(value)) == value
+
+
+# --- items, contracts, changes, search
+
+
+@pytest.fixture(scope="module")
+def short(service: Service) -> dict[str, Any]:
+    """A record of an item of a contract that was out of stock, its lines among those of its day."""
+    records = Lake(service.settings.storage.lake_root).scan(schema.LOST_CASES)
+    owed = records.filter(pl.col("contract_lost_cases") > 0, pl.col("confirmed_cases") > 0, pl.col("dc") == "DC01")
+    last = (pl.col("ship_date") >= date.fromisoformat(WEEKS["from"])) & pl.col("vendor").is_not_null()
+    return owed.filter(last).sort("lost_cases", "item", descending=True).collect().row(0, named=True)
+
+
+def test_an_item_at_a_dc_says_why_it_was_short_and_which_lines(
+    service: Service, buyer: httpx.Client, short: dict[str, Any]
+) -> None:
+    place = f"/service/item/{quote(short['item'], safe='')}/{short['dc']}"
+    page = buyer.get(place)
+    assert f"Item {short['item']} at {short['dc']}" in read_text(page)
+    assert f"/{short['dc']}/{short['ship_date']}" in page.text
+    text = read_text(buyer.get(f"{place}/{short['ship_date']}"))
+    day = (short["dc"], short["ship_date"], short["item"])
+    explained = explain(*day, *read_evidence_from_lake(service.settings, *day)).partition("\n")[0].partition(": ")[2]
+    assert explained[1:] in text
+    days = read_rows(buyer.get(f"{place}?table=days&format=csv"))
+    (row,) = [each for each in days if each["Ship date"] == str(short["ship_date"])]
+    assert Decimal(row["Lost"]) == short["lost_cases"]
+    lines = read_rows(buyer.get(f"{place}/{short['ship_date']}?table=lines&format=csv"))
+    counted = [Decimal(line["Ordered"]) for line in lines if line["Outcome"] == "counted"]
+    assert sum(counted) == short["ordered_cases"]
+    for path in (f"{place}/x", f"{place}/2020-01-01", "/service/item/nothing/DC01", f"{place}?table=none&format=csv"):
+        assert buyer.get(path).status_code == 404
+    for hidden in (place, f"{place}/{short['ship_date']}", f"{place}?table=days&format=csv"):
+        assert service.open("dc_manager:DC02").get(hidden).status_code == 404
+
+
+def test_a_contract_names_the_lines_that_prove_it_and_the_pack_has_them(
+    buyer: httpx.Client, short: dict[str, Any]
+) -> None:
+    place = f"/service/contract/{quote(short['vendor'], safe='')}"
+    vendors = read_rows(buyer.get("/service/contract?table=vendors&format=csv"))
+    (total,) = [row for row in vendors if row["Vendor"] == short["vendor"]]
+    service = read_rows(buyer.get("/service?table=vendors&format=csv"))
+    (same,) = [row for row in service if row["Vendor"] == short["vendor"]]
+    assert total["Lost on contract"] == same["Lost on contract"]
+    days = read_rows(buyer.get(f"{place}?table=item-days&format=csv"))
+    assert sum(Decimal(row["Lost on contract"]) for row in days) == Decimal(total["Lost on contract"])
+    book = openpyxl.load_workbook(io.BytesIO(buyer.get(f"{place}?table=pack&format=xlsx").content))
+    assert book.sheetnames == ["Contract", "Item-days", "Lines that prove it", "Waived and not supply"]
+    proven = [*book["Lines that prove it"].iter_rows(values_only=True)]
+    key = {name: proven[0].index(name) for name in ("DC", "Item", "Ordered", "Shipped")}
+    of_item = [row for row in proven[1:] if (row[key["Item"]], row[key["DC"]]) == (short["item"], short["dc"])]
+    assert of_item
+    assert "The lines that prove it" in read_text(buyer.get(place))
+    assert buyer.get("/service/contract/nothing").status_code == 404
+
+
+def test_what_changed_is_netted_by_dc_and_item(tmp_path: Path, service: Service) -> None:
+    home = shutil.copytree(service.settings.home, tmp_path / "home")
+    changed = Service(settings.load(home=home))
+    row = {"ship_date": date(2026, 3, 10), "item": "A", "field": "lost_cases", "cause": HOSTILE, "run_id": "r"}
+    moved = [("DC01", "2.0000", "5.0000"), ("DC01", "5.0000", "4.5000"), ("DC02", "1.0000", "0.0000")]
+    with Database.from_settings(changed.settings).begin() as connection:
+        for dc, before, after in moved:
+            values = {**row, "dc": dc, "before": before, "after": after, "restated_at": datetime(2026, 3, 15)}  # noqa: DTZ001 - as stored
+            connection.execute(RESTATEMENTS.insert().values(values))
+    browser, manager = changed.open("buyer"), changed.open("dc_manager:DC02")
+    query = "/changes?since=2026-03-14T00:00Z"
+    rows = read_rows(browser.get(f"{query}&format=csv"))
+    assert [(row["Item"], row["DC"], row["Lost"]) for row in rows] == [
+        ("A", "DC01", "2.5000"),
+        ("A", "DC02", "-1.0000"),
+    ]
+    assert rows[0]["Why"] == f"'{HOSTILE}"
+    page = browser.get(query)
+    assert "<script" not in page.text
+    assert "lost cases by +1.5 in all" in read_text(page)
+    assert "Nothing changed" in read_text(browser.get("/changes?since=2026-03-16T00:00Z"))
+    assert [row["DC"] for row in read_rows(manager.get(f"{query}&format=csv"))] == ["DC02"]
+    assert manager.get(f"{query}&dc=DC01").status_code == 404
+    for wrong in ("/changes?since=x", "/changes?since="):
+        assert browser.get(wrong).status_code == 400
+
+
+def test_since_i_last_looked_is_what_a_browser_signed(service: Service) -> None:
+    browser = service.open("buyer")
+    assert "since=2026-03-15T06%3A00%3A00Z" in browser.get("/changes").headers["location"]
+    assert "since=2026-03-16T06%3A00%3A00Z" in browser.get("/changes").headers["location"]
+    browser.cookies.clear()
+    stranger = service.open("buyer")
+    stranger.cookies.set("fillrate_looked", "1.forged")
+    assert "since=2026-03-15T06" in stranger.get("/changes").headers["location"]
+
+
+def test_search_finds_items_by_words_and_every_kind_by_name(service: Service, buyer: httpx.Client) -> None:
+    items = Lake(service.settings.storage.lake_root).read_whole(schema.ITEMS).collect()
+    item, description, vendor = items.select("item", "description", "vendor").drop_nulls().row(0)
+    for words in (item, description.upper(), vendor, "dc01"):
+        page = buyer.get("/search", params={"q": words})
+        assert "Nothing has all" not in read_text(page)
+    assert item in buyer.get("/search", params={"q": " ".join(reversed(description.split()))}).text
+    reply = buyer.get("/search", params={"q": HOSTILE})
+    assert "<script" not in reply.text
+    assert "Nothing has all of these words" in read_text(reply)
+    assert buyer.get("/search", params={"q": "x" * 101}).status_code == 400
+    assert "DC01" not in service.open("dc_manager:DC02").get("/search", params={"q": "dc"}).text
+
+
+@pytest.mark.parametrize(
+    ("grants", "place"),
+    [(["buyer"], "/service"), (["dc_manager:DC01"], "/service"), (["operator"], "/service"), (["floor:W1"], "/floor")],
+)
+def test_the_front_page_leads_to_the_pages_of_a_role(service: Service, grants: list[str], place: str) -> None:
+    assert service.open(*grants).get("/").headers["location"].endswith(place)
+    if place == "/floor":
+        for path in ("/changes", "/search?q=a", "/service/contract"):
+            assert service.open(*grants).get(path).status_code == 404
+
+
+def test_a_hostile_name_of_a_source_is_text_on_pages_and_in_files(tmp_path: Path, service: Service) -> None:
+    home = shutil.copytree(service.settings.home, tmp_path / "home")
+    hostile = Service(settings.load(home=home))
+    lake = Lake(hostile.settings.storage.lake_root)
+    items = lake.read_whole(schema.ITEMS).with_columns(pl.lit(HOSTILE).alias("description")).collect()
+    lake.write_whole(schema.ITEMS, items)
+    days = [PartitionKey(dc, LAST) for dc in ("DC01", "DC02")]
+    for table, names in (
+        (schema.CLASSIFIED_LINES, ["customer", "vendor", "department", "reason"]),
+        (schema.LOST_CASES, ["vendor", "department", "reason_code"]),
+    ):
+        rows = lake.read(table, days).with_columns(pl.lit(HOSTILE).alias(name) for name in names).collect()
+        lake.write(table, rows, days)
+    browser = hostile.open("buyer")
+    period = {"from": str(LAST), "to": str(LAST)}
+    vendors = browser.get("/service", params={**period, "table": "vendors", "format": "csv"})
+    name = read_rows(vendors)[0]["Vendor"]
+    assert name == f"'{HOSTILE}"
+    worst = read_rows(browser.get("/service", params={**period, "table": "worst", "format": "csv"}))[0]
+    pages = [
+        browser.get("/service", params=period),
+        browser.get(f"/service/vendor/{quote(HOSTILE, safe='')}", params=period),
+        browser.get(f"/service/item/{worst['Item']}/{worst['DC']}/{LAST}"),
+        browser.get("/service", params={**period, "customer": HOSTILE}),
+        browser.get("/search", params={"q": worst["Item"]}),
+    ]
+    for page in pages:
+        assert page.status_code == 200, read_text(page)
+        assert "<script" not in page.text
+        assert HOSTILE in unescape(page.text)
