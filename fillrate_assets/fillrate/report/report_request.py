@@ -30,7 +30,7 @@ TREND_WEEKS: Final = 13
 MOST_KNOWN: Final = 20
 KINDS: Final = ("dc", "vendor", "department", "customer", "item")
 """What can be searched for."""
-_MOST_REMEMBERED: Final = 128
+_MOST_REMEMBERED: Final = 64
 
 T = TypeVar("T")
 
