@@ -15,9 +15,9 @@ import argparse
 import random
 import resource
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -336,11 +336,8 @@ def load(settings: Settings, size: Size, people: int, seconds: float, pause: flo
             choice.choice(pages)(reports)
             waited.append(perf_counter() - begun)
 
-    threads = [threading.Thread(target=visit, args=(number,)) for number in range(people)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(people) as threads:
+        list(threads.map(visit, range(people)))
     ordered = sorted(waited)
     p50, p95 = (ordered[int(len(ordered) * share)] for share in (0.5, 0.95))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
