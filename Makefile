@@ -1,5 +1,5 @@
 # make install: the environment.  make demo: every area end to end on embedded systems.
-# make test: lint, types, tests.  make ui: look at it.
+# make test: lint, types, tests.  make ui: Dagster and the pages, until Ctrl-C.
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat constraints.txt pyproject.toml | cksum | cut -d' ' -f1)
@@ -46,6 +46,7 @@ pytest: $(READY) $(AWS_READY)
 	$(PYTEST)
 
 ui: $(READY)
+	@$(BIN)/fillrate serve & pages=$$!; trap 'kill $$pages 2>/dev/null; wait $$pages' EXIT; trap 'exit 130' INT TERM; \
 	$(BIN)/dagster dev -w workspace.yaml
 
 # Pins every package with its hashes; run after changing the dependencies.

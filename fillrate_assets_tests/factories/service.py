@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final
 
@@ -39,12 +38,18 @@ class Service:
 
     settings: Settings
     targets: pl.DataFrame | None = None
-    cookies: Mapping[str, str] = field(default_factory=dict)
+    base_url: str = URL
 
     @property
     def desk(self) -> Desk:
         """Return what the pages are made of."""
-        return Desk(self.settings, PlatformReports.from_settings(self.settings), URL, lambda: NOW, lambda: self.targets)
+        return Desk(
+            self.settings,
+            PlatformReports.from_settings(self.settings),
+            self.base_url,
+            lambda: NOW,
+            lambda: self.targets,
+        )
 
     def open(self, *grants: str, name: str = "Kim") -> httpx.Client:
         """Open a browser that is signed in, with as many grants as are given."""
