@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import threading
 from html import unescape
@@ -11,17 +9,15 @@ from pathlib import Path
 from typing import Final
 
 import httpx
-import openpyxl
 import pytest
 
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.fulfillment.transition_log import TransitionLog
 from fillrate_assets.notifications.outbox_admin import count_unsent
 from fillrate_assets.storage.database import Database
-from fillrate_assets.web.exports import guard_text
 from fillrate_assets.web.operations import sections
 from fillrate_assets.web.operations.systems import NotConfiguredError, Queues
-from fillrate_assets.web.operations.views import TABLES, VIEWS
+from fillrate_assets.web.operations.views import VIEWS
 from fillrate_assets.web.tables import MAX_PAGE, PAGE_ROWS
 from fillrate_assets_tests.factories.fulfillment_events import AT, LINES, WAY, make_event
 from fillrate_assets_tests.factories.operations import (
@@ -176,32 +172,6 @@ def test_runs_and_held_days_lead_into_dagster(operations: Operations) -> None:
     browser = operations.open("operator")
     for view in ("runs", "days"):
         assert 'href="https://dagster.example/runs/0123456789ab"' in browser.get(f"/operations/{view}").text
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_a_file_has_the_rows_of_its_page_and_no_formula(operations: Operations, name: str) -> None:
-    browser = operations.open("operator")
-    view = next(view for view, (_, tables) in VIEWS.items() if name in tables)
-    page = browser.get(f"/operations/{view}").text
-    part = page.split(f'aria-labelledby="{name}"')[1].split("</section>")[0]
-    shown = part.count('<tr role="row">') - 1
-    made = browser.get(f"/operations/files/{name}.csv")
-    assert made.headers["content-disposition"] == f'attachment; filename="{name}.csv"'
-    heading, *rows = csv.reader(io.StringIO(made.content.decode("utf-8-sig")))
-    assert len(rows) == max(shown, 0)
-    cells = [cell for row in rows for cell in row]
-    assert not [cell for cell in cells if cell.startswith(("=", "+", "@", "-"))]
-    book = openpyxl.load_workbook(io.BytesIO(browser.get(f"/operations/files/{name}.xlsx").content))
-    sheet = [*book.worksheets[0].iter_rows()]
-    assert [cell.value for cell in sheet[0]] == heading
-    assert len(sheet) == len(rows) + 1
-    assert not [cell for row in sheet for cell in row if cell.data_type == "f"]
-
-
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
-def test_a_text_that_a_spreadsheet_would_run_gets_a_quote(text: str) -> None:
-    assert guard_text(text) == f"'{text}"
-    assert guard_text(f"x{text}") == f"x{text}"
 
 
 def test_a_long_list_has_pages(operations: Operations) -> None:

@@ -18,10 +18,11 @@ from fillrate_assets.web.actions import Actions
 from fillrate_assets.web.authentication import Authenticator
 from fillrate_assets.web.exports import FORMATS, respond_with_file
 from fillrate_assets.web.operations.interventions import OUTCOMES, Interventions, make_request_id
+from fillrate_assets.web.operations.query import Query
 from fillrate_assets.web.operations.sections import Part, read_sections
 from fillrate_assets.web.operations.summaries import SUMMARIES
 from fillrate_assets.web.operations.systems import Systems
-from fillrate_assets.web.operations.views import TABLES, VIEWS, Query, describe_letter, dump_body
+from fillrate_assets.web.operations.views import TABLES, VIEWS, describe_letter, dump_body
 from fillrate_assets.web.rendering import make_templates
 from fillrate_assets.web.signed_in import OPERATIONS, Pages, list_other_parts, require_operator
 from fillrate_assets.web.tables import Link, Paging, format_cell, name_style

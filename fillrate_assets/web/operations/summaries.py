@@ -13,7 +13,8 @@ from fillrate_assets.fulfillment.interventions import read_interventions
 from fillrate_assets.inventory.report.sync_report import count_findings, read_rounds
 from fillrate_assets.notifications.outbox_admin import count_unsent
 from fillrate_assets.storage.action_log import ActionLog
-from fillrate_assets.web.operations.views import DAY, Query, read_alarms
+from fillrate_assets.web.operations.query import Query
+from fillrate_assets.web.operations.views import DAY, read_alarms
 from fillrate_assets.web.tables import format_cell, format_duration
 
 

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Final
-from urllib.parse import quote, urlencode
 
 from fillrate_assets.buffers.report.scorecards import read_scorecard
-from fillrate_assets.core.decimals import format_cases, format_percent
+from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.core.runbooks import name_runbook
 from fillrate_assets.fillrate.report.uncertain_days import read_uncertain_days
 from fillrate_assets.fulfillment import pipeline_store
@@ -23,74 +20,21 @@ from fillrate_assets.fulfillment.replay import ReplayResult, ReplayScope, verify
 from fillrate_assets.fulfillment.rules import alarms as order_alarms
 from fillrate_assets.inventory.report import sync_report
 from fillrate_assets.inventory.rules import sync_alarms
-from fillrate_assets.inventory.sync_metrics import read_replicas
 from fillrate_assets.messaging.jobs import StoredJob
 from fillrate_assets.notifications.outbox_admin import list_unsent
 from fillrate_assets.storage.action_log import ActionLog
-from fillrate_assets.web.operations.systems import NotConfiguredError, Systems
-from fillrate_assets.web.signed_in import OPERATIONS
-from fillrate_assets.web.tables import FIRST, Cell, Link, Paging, Table
+from fillrate_assets.web.operations.query import Query, name
+from fillrate_assets.web.operations.stock_tables import read_copies, read_findings, read_left_to_people, read_rounds
+from fillrate_assets.web.operations.systems import NotConfiguredError
+from fillrate_assets.web.tables import Cell, Table
 
 DAY: Final = timedelta(days=1)
 _MONTH: Final = timedelta(days=30)
 _MAX_BODY: Final = 50_000
 """Characters of a body that are shown."""
 
-_HOUR: Final = timedelta(hours=1)
 LATELY: Final = timedelta(minutes=5)
 """Over which the lag of events and of changes of stock counts."""
-
-
-@dataclass(frozen=True)
-class Query:
-    """What a table is read with."""
-
-    systems: Systems
-    base: str
-    """URL of the service."""
-
-    now: datetime
-    """UTC."""
-
-    paging: Paging = FIRST
-    order: str = ""
-    """Which one is verified, if any."""
-
-    others: Mapping[str, str] = field(default_factory=dict)
-    """Other parts of the service, by path."""
-
-    @property
-    def window(self) -> dict[str, int]:
-        """Return which rows of a long list are read."""
-        return {"limit": self.paging.limit, "offset": self.paging.offset}
-
-    def link(self, text: str, path: str, **values: str) -> Link:
-        """Make a link to a page of operations."""
-        query = f"?{urlencode(values)}" if values else ""
-        return Link(text, f"{self.base}{OPERATIONS}/{path}{query}")
-
-    def link_page(self, view: str, table: str, page: int) -> str:
-        """Return the URL of another page of a table, on a view of its own."""
-        return f"{self.base}{OPERATIONS}/{view}?{urlencode({**self._also, 'table': table, 'page': page})}"
-
-    def link_file(self, table: str, form: str) -> str:
-        """Return the URL of a table as a file: the rows that are shown."""
-        shown = {**self._also, "page": self.paging.page}
-        return f"{self.base}{OPERATIONS}/files/{table}.{form}?{urlencode(shown)}"
-
-    @property
-    def _also(self) -> dict[str, str]:
-        return {"order": self.order} if self.order else {}
-
-    def link_run(self, run_id: str) -> Cell:
-        """Make a link to a run in Dagster's UI; its id alone where there is none."""
-        ui = self.systems.ui_url
-        return Link(run_id[:8], f"{ui}/runs/{quote(run_id, safe='')}") if ui else run_id
-
-
-def name(code: str) -> str:
-    """Name a state or class as a page reads: `NOT_STARTED` is "not started"."""
-    return code.lower().replace("_", " ")
 
 
 def read_runs(query: Query) -> Table:
@@ -187,16 +131,6 @@ def read_effects(query: Query) -> Table:
     return Table(["Function", "Effects", "Why the last attempt failed"], rows, "No effect that is not done has failed.")
 
 
-def read_copies(query: Query) -> Table:
-    """Read how changes of stock went to each DC in the last hour."""
-    rows = [
-        (each.name, each.applied, each.requests, each.failed, each.latency, each.longest)
-        for each in read_replicas(query.systems.database, since=query.now - _HOUR)
-    ]
-    headings = ["DC", "Changes applied", "Requests", "Failed", "Mean latency", "Longest"]
-    return Table(headings, rows, "No change was sent to a DC in the last hour.")
-
-
 def read_letters(query: Query) -> Table:
     """Read the dead letters of every area, oldest first."""
     queues, paging = query.systems.open_queues(), query.paging
@@ -277,55 +211,6 @@ def read_verification(query: Query) -> Table:
     rows = [(query.order, result.events, found)] if result.events else []
     nothing = f"There is no event of {query.order}." if query.order else "Name an order below to verify it."
     return Table(["Order", "Events", "Its state"], rows, nothing)
-
-
-def read_rounds(query: Query) -> Table:
-    """Read the latest comparisons of copies with the source."""
-    rows = [
-        (
-            each.at,
-            each.replica,
-            each.compared,
-            each.matching,
-            each.recent,
-            format_percent(each.matching / each.compared if each.compared else None, 2),
-            each.failure,
-        )
-        for each in sync_report.read_rounds(query.systems.database, **query.window)
-    ]
-    headings = ["Compared (UTC)", "DC", "Copies", "Matching", "Just changed", "Accuracy", "Failure"]
-    return Table.of_page(headings, rows, "Copies were never compared.", query.paging)
-
-
-def read_findings(query: Query) -> Table:
-    """Read what the latest comparison found, by class."""
-    rows = [
-        (name(each.finding), name(each.action), each.counts, each.repaired)
-        for each in sync_report.count_findings(query.systems.database)
-    ]
-    return Table(["Found", "Action", "Counts", "Repaired"], rows, "The latest comparison found no difference.")
-
-
-def read_left_to_people(query: Query) -> Table:
-    """Read what of the latest comparison only people can put right."""
-    rows = [
-        (
-            row.dc,
-            row.item,
-            name(row.finding),
-            *(_format_cases(getattr(row, f"source_{side}_cases")) for side in ("on_hand", "reserved")),
-            *(_format_cases(getattr(row, f"replica_{side}_cases")) for side in ("on_hand", "reserved")),
-        )
-        for row in sync_report.read_left_to_people(query.systems.database, **query.window)
-    ]
-    sides = ["On hand", "Reserved", "On hand explained", "Reserved explained"]
-    note = "`fillrate inventory explain ITEM DC` says why; `fillrate inventory settle ITEM DC --by NAME` settles it."
-    table = Table.of_page(["DC", "Item", "Found", *sides], rows, "Nothing is left to people.", query.paging)
-    return replace(table, note=note if rows else "")
-
-
-def _format_cases(value: Decimal | None) -> Cell:
-    return "" if value is None else format_cases(value)
 
 
 def read_outbox(query: Query) -> Table:
