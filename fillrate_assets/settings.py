@@ -274,6 +274,22 @@ class Web(_Section):
     proxy_networks: list[str] = Field(default_factory=list)
     """Addresses of that proxy, as JSON: `["10.0.0.0/8"]`; from others the headers say nothing."""
 
+    oidc_issuer: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = ""
+    """Issuer of an OpenID Connect provider by which people sign in, as `https://login.example/realms/main`. Register
+    `/sign-in/callback` below `feedback_url` there as the redirect URI."""
+
+    oidc_client_id: str = ""
+    """What the provider calls this service."""
+
+    oidc_client_secret: SecretStr = SecretStr("")
+    """Its secret, or `secret://name#key`."""
+
+    oidc_user_claim: str = "email"
+    """Claim that names who someone is."""
+
+    oidc_groups_claim: str = "groups"
+    """Claim that lists their groups."""
+
     grants: dict[str, list[str]] = Field(default_factory=dict)
     """What members of a group may see, as JSON: `{"dc3-leads": ["dc_manager:DC03"], "w1": ["floor:W0001"]}`; roles are
     `operator`, `buyer`, `dc_manager:DC` and `floor:WAREHOUSE`. Who is in none of them sees nothing."""

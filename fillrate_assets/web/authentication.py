@@ -1,6 +1,6 @@
-"""Who someone is: by a proxy that authenticates, or by a link that was signed on this machine. Without either, no one.
+"""Who someone is: by a proxy that authenticates, a sign-in, or a link that was signed on this machine; else no one.
 
-What they may see belongs to `access`.
+What they may see belongs to `access`, the sign-in by OpenID Connect to `sign_in`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from itsdangerous import BadData
 from starlette.authentication import AuthCredentials, AuthenticationBackend
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.notifications.signed_links import make_serializer
@@ -32,6 +33,14 @@ class Authenticator(Protocol):
 
     def identify(self, connection: HTTPConnection) -> Person | None:
         """Return who it is; None where this way does not say."""
+
+
+@runtime_checkable
+class SignIn(Authenticator, Protocol):
+    """A way that can send someone who is not signed in to sign in."""
+
+    def redirect(self, request: Request) -> Response:
+        """Send them there, and afterwards back to what they requested."""
 
 
 class SessionSigner:
@@ -53,6 +62,12 @@ class SessionSigner:
         except BadData:
             return None
         return Person.with_grants(name, grants) if self._clock() < datetime.fromtimestamp(ends, UTC) else None
+
+    @staticmethod
+    def set_cookie(response: Response, token: str, *, secure: bool) -> None:
+        """Open a session that was signed in the browser that gets a response."""
+        age = int(LIFETIME.total_seconds())
+        response.set_cookie(COOKIE, token, max_age=age, secure=secure, httponly=True, samesite="lax")
 
     def identify(self, connection: HTTPConnection) -> Person | None:
         """Return who the session in the cookie is of."""

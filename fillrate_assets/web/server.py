@@ -11,6 +11,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from fillrate_assets.aws import secrets as stored_secrets
 from fillrate_assets.buffers.buffer_store import BufferStore
 from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.policy_store import PolicyStore
@@ -35,6 +36,7 @@ from fillrate_assets.web.control_room import app as control_room
 from fillrate_assets.web.operations import app as operations
 from fillrate_assets.web.operations.sections import READ_SECONDS
 from fillrate_assets.web.operations.systems import Systems
+from fillrate_assets.web.sign_in import CompanySignIn, Provider
 from fillrate_assets.web.signed_in import OPERATIONS
 
 MAX_HEAD: Final = 16 * 1024
@@ -116,7 +118,8 @@ def serve(
     policies, alerts, answers = PolicyStore(database), NoticeStore(database), BufferStore(database)
     sessions = SessionSigner(links.secrets, _get_now)
     actions = Actions(links.base_url, links.secrets, ActionLog(database), _get_now)
-    ways = [*_list_proxies(settings), sessions]
+    sign_in = _make_sign_in(settings, links, sessions)
+    ways = [*_list_proxies(settings), sign_in or sessions]
     room = ControlRoom(
         answers, alerts, Lake(settings.storage.lake_root), policy=lambda: policies.read_active().champion
     )
@@ -132,6 +135,7 @@ def serve(
             *buyers.build_routes(_make_desk(settings, links.base_url), ways, links.secrets),
             *control_room.build_routes(room, sessions, ways, actions, base_url=links.base_url, landing=buyers.FRONT),
             *operations.build_routes(systems, ways, actions, base_url=links.base_url),
+            *(sign_in.build_routes() if sign_in else ()),
         ],
     )
     if is_loopback(host):
@@ -163,6 +167,21 @@ def _list_proxies(settings: Settings) -> list[Authenticator]:
     if not web.proxy_user_header:
         return []
     return [ProxyHeaders(web.proxy_user_header, web.proxy_groups_header, web.proxy_networks, web.grants)]
+
+
+def _make_sign_in(settings: Settings, links: LinkSigner, sessions: SessionSigner) -> CompanySignIn | None:
+    web = settings.web
+    if not web.oidc_issuer:
+        return None
+    provider = Provider(
+        issuer=web.oidc_issuer,
+        client_id=web.oidc_client_id,
+        client_secret=stored_secrets.reveal(web.oidc_client_secret.get_secret_value()),
+        user_claim=web.oidc_user_claim,
+        groups_claim=web.oidc_groups_claim,
+        grants=web.grants,
+    )
+    return CompanySignIn(provider, sessions, base_url=links.base_url, secret=links.secrets[0])
 
 
 def is_loopback(host: str) -> bool:

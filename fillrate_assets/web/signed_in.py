@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Route
 
 from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.web.access import Person
-from fillrate_assets.web.authentication import Authentication, Authenticator
+from fillrate_assets.web.authentication import Authentication, Authenticator, SignIn
 from fillrate_assets.web.limits import RETRY_AFTER, log_failure
 
 SERVICE: Final = "/service"
@@ -29,8 +29,9 @@ FLOORS: Final = "/floor"
 OPERATIONS: Final = "/operations"
 """Where operators begin, who need not have a floor."""
 
+_NOT_SIGNED_IN: Final = 401
 _PROBLEMS: Final = {
-    401: (
+    _NOT_SIGNED_IN: (
         "Who are you?",
         "Come through your company's sign-in, or open the link that `fillrate serve` prints where it was started.",
     ),
@@ -91,10 +92,18 @@ class Pages:
             ways: how people are identified.
 
         """
+        sign_in = next((way for way in ways if isinstance(way, SignIn)), None)
+
+        def show_problem(request: Request, error: Exception) -> Response:
+            unknown = isinstance(error, HTTPException) and error.status_code == _NOT_SIGNED_IN
+            if unknown and sign_in is not None and request.method == "GET":
+                return sign_in.redirect(request)
+            return self.show_problem(request, error)
+
         app = Starlette(
             routes=routes,
             middleware=[Middleware(AuthenticationMiddleware, backend=Authentication(ways))],
-            exception_handlers={HTTPException: self.show_problem, FillrateError: self.show_problem},
+            exception_handlers={HTTPException: show_problem, FillrateError: show_problem},
         )
         app.router.redirect_slashes = False
         # As an app of its own it has its own problems: what is not here is no alert that was sent.
@@ -104,7 +113,7 @@ class Pages:
 def find_person(request: Request) -> Person:
     """Find who visits; 401 where no one is signed in."""
     if not isinstance(request.user, Person):
-        raise HTTPException(401)
+        raise HTTPException(_NOT_SIGNED_IN)
     return request.user
 
 

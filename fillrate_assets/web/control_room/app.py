@@ -15,7 +15,7 @@ from fillrate_assets.buffers.report.control_room import ControlRoom
 from fillrate_assets.buffers.rules.status_board import SHADES, name_state
 from fillrate_assets.core.decimals import format_percent
 from fillrate_assets.web.actions import Actions
-from fillrate_assets.web.authentication import COOKIE, LIFETIME, Authenticator, SessionSigner
+from fillrate_assets.web.authentication import Authenticator, SessionSigner
 from fillrate_assets.web.charts import draw_sparkline
 from fillrate_assets.web.control_room.boards import BoardPages
 from fillrate_assets.web.control_room.floors import Floors
@@ -78,14 +78,7 @@ def build_routes(
         if sessions.read(token) is None:
             return pages.render("problem.html", _NO_SESSION, 403)
         response = RedirectResponse(f"{base_url}{landing}", status_code=303)
-        response.set_cookie(
-            COOKIE,
-            token,
-            max_age=int(LIFETIME.total_seconds()),
-            secure=base_url.startswith("https:"),
-            httponly=True,
-            samesite="lax",
-        )
+        sessions.set_cookie(response, token, secure=base_url.startswith("https:"))
         return response
 
     shown = [
