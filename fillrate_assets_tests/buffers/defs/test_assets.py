@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy as sa
 from polars.testing import assert_frame_equal
 
-from fillrate_assets.buffers import buffer_store, schema
+from fillrate_assets.buffers import buffer_store, control_store, schema
 from fillrate_assets.buffers.defs import assets, checks, schedules, tick_run
 from fillrate_assets.buffers.defs.assets import AREA, ASSETS, JOB
 from fillrate_assets.buffers.defs.challenger_run import Bounds, ChallengerRun
@@ -39,7 +39,7 @@ from fillrate_assets.storage import sql
 from fillrate_assets.storage.lake import Lake
 from fillrate_assets_tests.factories import feed_rows
 from fillrate_assets_tests.factories.buffers_floor import DCS, FULL, OPENED, Floor
-from fillrate_assets_tests.factories.buffers_frames import make_feedback, make_routes
+from fillrate_assets_tests.factories.buffers_frames import make_feedback, make_routes, make_silences
 from fillrate_assets_tests.fixtures.home import QUIET
 from fillrate_assets_tests.fixtures.instances import open_in_memory
 
@@ -140,6 +140,18 @@ def test_what_is_older_than_ten_minutes_is_computed_and_not_sent(floor: Floor) -
     floor.tick(NOW - 3 * TICK)
     assert floor.read_states(NOW - 3 * TICK)["W1_PACK_TOTAL"] == "EMERGENCY"
     assert floor.read_notices().is_empty()
+
+
+def test_a_tick_obeys_what_people_stopped_before_it(floor: Floor) -> None:
+    floor.receive(NOW, OVERFLOWING)
+    span = {"from_ts": NOW - TICK, "created_at": NOW - TICK, "to_ts": NOW + TICK}
+    (row,) = make_silences({"kind": "MAINTENANCE", "unit_id": schema.ANY, **span}).iter_rows(named=True)
+    with floor.store.database.begin() as connection:
+        control_store.add_silence(connection, row)
+    floor.tick(NOW)
+    reasons = dict(floor.read_rows(schema.ALERTS, NOW).select("unit_id", "reason").iter_rows())
+    assert reasons["W1_PACK_TOTAL"] == "MAINTENANCE"
+    assert set(floor.read_notices()["label"]) <= {"SUPPRESSED"}
 
 
 def test_a_tick_of_long_ago_is_no_sign_of_life(tmp_path: Path, instance: dg.DagsterInstance) -> None:
