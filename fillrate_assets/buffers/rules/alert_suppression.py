@@ -18,7 +18,7 @@ import polars as pl
 
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy, Suppression
-from fillrate_assets.buffers.rules.silences import NO_CONTROLS, Controls, join_silences
+from fillrate_assets.buffers.rules.silences import Controls, join_silences
 from fillrate_assets.core.table_schema import TIMESTAMP
 
 KEY: Final = ["unit_id", "direction"]
@@ -48,7 +48,7 @@ def compute_alerts(
     *,
     snapshot_ts: datetime,
     policy: Policy,
-    controls: Controls = NO_CONTROLS,
+    controls: Controls | None = None,
 ) -> pl.DataFrame:
     """Label every episode that is open, or that ends, at a tick: sent or suppressed (decision 0060).
 
@@ -62,7 +62,7 @@ def compute_alerts(
             what the last tick left open matters: it ends as EXPIRED_NO_DATA, or returns as NEW(HISTORY_GAP).
         snapshot_ts: the tick, UTC.
         policy: windows and counts.
-        controls: what people stopped, as of the tick.
+        controls: what people stopped, as of the tick; None for nothing.
 
     Returns:
         `ALERTS` of the tick, sorted by key. `seq` is 0 while nothing was sent in the episode: its CLEARED is not sent.
@@ -77,7 +77,7 @@ def compute_alerts(
         .with_columns((pl.col("is_open") & ~pl.col("lapsed")).alias("is_open"))
         .with_columns((pl.col("own") & ~pl.col("is_open")).alias("opens"), _derive_input().alias("input"))
         .with_columns(_derive_episode(snapshot_ts, rules))
-        .pipe(_join_controls, controls)
+        .pipe(_join_controls, controls or Controls())
         .with_columns((pl.col("openings").list.len() >= rules.flapping_openings).alias("flapping"))
         .with_columns(_is_due(rules).alias("due"), _is_acknowledged(rules).alias("acknowledged"))
         .with_columns(_derive_decision(rules).alias("decision"))

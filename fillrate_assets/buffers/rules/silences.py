@@ -31,9 +31,6 @@ class Controls:
     """Those in force."""
 
 
-NO_CONTROLS: Final = Controls()
-
-
 def select_controls(
     acknowledgements: pl.DataFrame, silences: pl.DataFrame, time_zones: Mapping[str, str], at: datetime
 ) -> Controls:
