@@ -28,6 +28,9 @@ from fillrate_assets.web.signed_in import find_person
 _MAX_CONCURRENT: Final = 10
 """Writes that are under way, or wait for the database, at a time."""
 
+_MAX_FIELDS: Final = 20
+"""Maintenance every week has one for each weekday."""
+
 _CSRF_FIELD: Final = "csrf_token"
 _NAME: Final = "responder"
 _COOKIE_MAX_AGE_SECONDS: Final = 180 * 24 * 3600
@@ -128,7 +131,7 @@ class Actions:
 
         """
         person = find_person(request)
-        sent = dict(await csrf.read_form(request))
+        sent = dict(await csrf.read_form(request, _MAX_FIELDS))
         self._guard.check(request, _name_subject(request, person, request.url.path), sent.pop(_CSRF_FIELD, ""))
         typed = sent.pop(_NAME, "")
         submission = Submission(person, sent, self._clock(), typed, self._log)

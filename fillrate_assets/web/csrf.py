@@ -16,7 +16,7 @@ from starlette.requests import Request
 MAX_BODY: Final = 16 * 1024
 """Bytes of a form; the longest that can be taken has some 12,000, as each letter of a note may take 12."""
 
-MAX_FIELDS: Final = 20
+MAX_FIELDS: Final = 10
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _FORM: Final = "application/x-www-form-urlencoded"
 _VISIT: Final = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -60,7 +60,7 @@ class CsrfGuard:
             raise HTTPException(403)
 
 
-async def read_form(request: Request) -> Mapping[str, str]:
+async def read_form(request: Request, max_fields: int = MAX_FIELDS) -> Mapping[str, str]:
     """Return the fields of a form, each once; read no more than a form may have."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise HTTPException(415)
@@ -75,7 +75,7 @@ async def read_form(request: Request) -> Mapping[str, str]:
             keep_blank_values=True,
             strict_parsing=True,
             errors="strict",
-            max_num_fields=MAX_FIELDS,
+            max_num_fields=max_fields,
         )
     except ValueError as error:
         raise HTTPException(400) from error
