@@ -20,7 +20,7 @@ from fillrate_assets.environments import ENVIRONMENTS
 from fillrate_assets.fillrate.record_store import RECORDS, RESTATEMENTS, RecordStore
 from fillrate_assets.sample.network import Network
 from fillrate_assets.storage.database import Database
-from fillrate_assets_tests.fixtures import cloud
+from fillrate_assets_tests.fixtures import c_environment, cloud
 from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.embedded import create_database
 from fillrate_assets_tests.fixtures.home import Home
@@ -47,7 +47,11 @@ _ROOM_BYTES = 2 * 10**9
 
 
 def pytest_configure() -> None:
-    """Put temporary files into memory where there is room: databases wait for a disk at every commit."""
+    """Let the environment grow while it is read, and put temporary files into memory where there is room.
+
+    Databases wait for a disk at every commit.
+    """
+    c_environment.grow_in_place()
     if "TMPDIR" not in os.environ and _IN_MEMORY.is_dir() and shutil.disk_usage(_IN_MEMORY).free > _ROOM_BYTES:
         os.environ["TMPDIR"] = str(_IN_MEMORY)
         tempfile.tempdir = None
