@@ -52,6 +52,12 @@ _OLDEST_SECONDS: Final = 600
 """How long facts of days stay on this machine that are no longer in force: a query may still read them."""
 
 
+_NOTHING: Final = -1
+"""Number of every moment at which nothing was stored."""
+
+_RECORDED: Final = (schema.LEDGER, schema.REJECTS)
+
+
 @dataclass(frozen=True)
 class Moment:
     """What was stored at a moment; equal ones have the same number."""
@@ -120,13 +126,12 @@ class PlatformFacts:
             last, now = self._moment, time.monotonic()
             if last is not None and now - last.taken_at < self._max_age:
                 return last
-            found = Moment(
-                last.number + 1 if last else 0,
-                now,
-                read_stored(self.lake),
-                self._store.read_ledger(),
-                self._store.count_loader_rejects(),
-            )
+            stored = read_stored(self.lake)
+            if not stored.days:
+                # Before the first run there need not be a record store, and of no day nothing is in doubt.
+                return Moment(_NOTHING, now, stored, *(each.make_empty().collect() for each in _RECORDED))
+            ledger, loaded = self._store.read_ledger(), self._store.count_loader_rejects()
+            found = Moment(last.number + 1 if last else 0, now, stored, ledger, loaded)
             self._moment = replace(last, taken_at=now) if last and found.equals(last) else found
             return self._moment
 
