@@ -140,7 +140,7 @@ def describe(found: Sequence[tuple[Part, Findings]], home: Path, program: str, s
             yield from _wrap(findings.order)
             yield f"  {'Its other items':<{_ASIDE}}  {_place(part, home)}{program} explain-order {findings.order_id}"
     yield ""
-    yield "Look at it in a browser: Dagster on http://127.0.0.1:3000, and pages by the link for a day that is printed:"
+    yield "Look at it in a browser: Dagster on http://127.0.0.1:3000, and pages by the link it prints:"
     yield f"  {'Fill rate and buffers':<{_ASIDE}}  make ui"
     for part in PARTS:
         if part.shows:

@@ -18,7 +18,7 @@ from fillrate_assets.sample.floor.scenarios import HELD_OUT, TUNING, World, simu
 from fillrate_assets.sample.floor.schema import EVENTS, FEED_KINDS, LATENT, ONSETS, Kind
 
 SCENARIOS = {scenario.name: scenario for scenario in (*TUNING, *HELD_OUT)}
-UNUSED = ("rejects", "paths")
+UNUSED = ("rejects", "paths", "on_call", "acknowledgements", "silences")
 """What a simulation makes no rows of."""
 ONE_DAY = replace(SCENARIOS["mixed, rough feeds"], days=1, warehouses=3)
 
