@@ -18,7 +18,7 @@ from fillrate_assets.fillrate.report.service_report import Report, SortKey, is_p
 from fillrate_assets.fillrate.rules.service_metrics import PARTING
 from fillrate_assets.web.buyers.addresses import Address, show_value
 from fillrate_assets.web.buyers.visits import Visit
-from fillrate_assets.web.tables import PAGE_ROWS, Cases, Cell, Change, Link, Paging, Points, Share, Table, format_cell
+from fillrate_assets.web.tables import PAGE_ROWS, Cases, Cell, Change, Link, Paging, Points, Share, Table
 
 SHORT: Final = 10
 """Rows of a table on a page of several."""
@@ -241,8 +241,3 @@ def cut_page(table: Table, page: int) -> Table:
         paging=Paging(page),
         has_more=len(table.rows) > begin + PAGE_ROWS,
     )
-
-
-def describe_row(headings: Sequence[str], row: Sequence[Cell]) -> dict[str, str]:
-    """Describe a row by its headings, as it reads."""
-    return {heading: format_cell(cell) for heading, cell in zip(headings, row, strict=True)}
