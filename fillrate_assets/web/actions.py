@@ -33,7 +33,6 @@ _MAX_FIELDS: Final = 20
 
 _CSRF_FIELD: Final = "csrf_token"
 _NAME: Final = "responder"
-_COOKIE_MAX_AGE_SECONDS: Final = 180 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ class Actions:
             person.name or _read_name(request),
             bool(person.name),
             lambda path: self._guard.sign(_name_subject(request, person, path), visit),
-            lambda response: self._set_cookie(response, self._guard.cookie, visit),
+            lambda response: self._guard.set_cookie(response, self._guard.cookie, visit),
         )
 
     async def take(self, request: Request, submit: Callable[[Submission], Response]) -> Response:
@@ -141,13 +140,7 @@ class Actions:
         """Show a page after a form was taken, so that a browser that reloads sends nothing again."""
         response = RedirectResponse(f"{self._base_url}{path}", status_code=303)
         if not submission.person.name:
-            self._set_cookie(response, _NAME, quote(submission.actor))
-        return response
-
-    def _set_cookie(self, response: Response, name: str, value: str) -> Response:
-        response.set_cookie(
-            name, value, max_age=_COOKIE_MAX_AGE_SECONDS, secure=self._guard.secure, httponly=True, samesite="lax"
-        )
+            self._guard.set_cookie(response, _NAME, quote(submission.actor))
         return response
 
 

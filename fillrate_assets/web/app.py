@@ -43,7 +43,6 @@ from fillrate_assets.web.rendering import make_templates
 from fillrate_assets.web.security_headers import SecurityHeaders
 
 _LOG: Final = logging.getLogger("fillrate.feedback")
-_COOKIE_MAX_AGE_SECONDS: Final = 180 * 24 * 3600
 _MAX_CONCURRENT_ANSWERS: Final = 40
 """Answers that are recorded, or wait for the database, at a time."""
 
@@ -173,7 +172,7 @@ class _Service:
         query = f"?recorded={taken.recorded}#{taken.recorded}" if taken.recorded else "?"
         # To where the browser is, whatever host that is; the signed link is not repeated.
         response = RedirectResponse(query, status_code=303)
-        self._set_cookie(response, _NAME, quote(taken.responder))
+        self._guard.set_cookie(response, _NAME, quote(taken.responder))
         return response
 
     def _show_page(
@@ -192,17 +191,12 @@ class _Service:
             "here": self._links.build_url(token),
         }
         response = self._render(page.template, values, 422 if error else 200)
-        self._set_cookie(response, self._guard.cookie, browser)
+        self._guard.set_cookie(response, self._guard.cookie, browser)
         return response
 
     def _render(self, template: str, values: Mapping[str, Any], status: int) -> Response:
         html = self._templates.get_template(template).render(**values)
         return HTMLResponse(html, status_code=status)
-
-    def _set_cookie(self, response: Response, name: str, value: str) -> None:
-        response.set_cookie(
-            name, value, max_age=_COOKIE_MAX_AGE_SECONDS, secure=self._guard.secure, httponly=True, samesite="lax"
-        )
 
     def _read_link(self, request: Request) -> tuple[Link, datetime]:
         now = self._clock()

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from itsdangerous import Signer
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
 MAX_BODY: Final = 16 * 1024
 """Bytes of a form; the longest that can be taken has some 12,000, as each letter of a note may take 12."""
@@ -19,6 +20,7 @@ MAX_BODY: Final = 16 * 1024
 MAX_FIELDS: Final = 10
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 _FORM: Final = "application/x-www-form-urlencoded"
+_COOKIE_MAX_AGE_SECONDS: Final = 180 * 24 * 3600
 _VISIT: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
@@ -47,6 +49,12 @@ class CsrfGuard:
     def create_visit() -> str:
         """Return an identifier for a browser that has none."""
         return token_urlsafe(16)
+
+    def set_cookie(self, response: Response, name: str, value: str) -> Response:
+        """Have a browser hold a value for later forms: its identifier, or the name that was typed in it."""
+        age = _COOKIE_MAX_AGE_SECONDS
+        response.set_cookie(name, value, max_age=age, secure=self.secure, httponly=True, samesite="lax")
+        return response
 
     def sign(self, token: str, visit: str) -> str:
         """Return the token of a link's form in a browser."""
