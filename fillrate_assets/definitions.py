@@ -46,7 +46,6 @@ from fillrate_assets.inventory.defs.resources import StockNetwork
 from fillrate_assets.inventory.snapshot_store import SNAPSHOTS, SnapshotFeed
 from fillrate_assets.notifications import signed_links
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
-from fillrate_assets.notifications.notifiers.email import SmtpServer
 from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.orchestration import resources
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
@@ -143,16 +142,10 @@ def make_snapshot_feed(database: Database) -> SnapshotFeed:
 
 def make_alert_dispatch(settings: Settings) -> AlertDispatch:
     """Make what sends alerts to people in this environment."""
-    environment = settings.environment
     return AlertDispatch(
         NoticeStore(Database.from_settings(settings)),
-        Notifiers(
-            settings.notifications.channels,
-            settings.notifications.webhook_secret,
-            SmtpServer(settings.notifications.smtp_url, settings.notifications.email_from),
-            console_only=not environment.publishes_alerts,
-        ),
-        every_label=environment.shows_every_label,
+        Notifiers.from_settings(settings),
+        every_label=settings.environment.shows_every_label,
         platform_channel=settings.notifications.platform_channel,
         outbox=Outbox(Database.from_settings(settings), settings.notifications.alert_topic_arn),
         ui_url=settings.notifications.ui_url,

@@ -12,7 +12,7 @@ Each area writes to a `MessageQueue` of its own. Which events are worth a messag
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
@@ -26,7 +26,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fi
 from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.core.table_schema import TIMESTAMP
 from fillrate_assets.notifications import rendering
-from fillrate_assets.notifications.notifiers.channel import OutgoingMessage
+from fillrate_assets.notifications.notifiers.channel import Attachment, OutgoingMessage
 from fillrate_assets.storage import bulk_insert
 from fillrate_assets.storage.sql import split_binds
 from fillrate_assets.storage.sql_types import UtcDateTime, from_stored, make_text_type, to_stored
@@ -59,6 +59,16 @@ OUTBOX: Final = sa.Table(
     sa.UniqueConstraint("message_id", name="outbox_by_key"),
     sa.Index("outbox_by_attempt", "queue", "next_attempt_at"),
 )
+ATTACHMENTS: Final = sa.Table(
+    "outbox_attachment",
+    METADATA,
+    sa.Column("message_id", make_text_type(255), primary_key=True),
+    sa.Column("name", make_text_type(100), primary_key=True),
+    sa.Column("media_type", make_text_type(100), nullable=False),
+    sa.Column("content", sa.LargeBinary(), nullable=False),
+)
+"""Files of messages that are not sent yet, and of dead letters."""
+
 _SELECT_MESSAGE: Final = sa.select(
     *[OUTBOX.c[name] for name in ("message_id", "channel", "subject", "body", "payload", "expires_at")]
 )
@@ -107,6 +117,8 @@ class MessageQueue:
         known = self._delete_dead(connection, [message.message_id for message in messages])
         fresh = [message for message in messages if message.message_id not in known]
         bulk_insert.insert(connection, OUTBOX, _build_rows(self.name, fresh, now))
+        if files := [{"message_id": each.message_id, **vars(file)} for each in fresh for file in each.attachments]:
+            connection.execute(ATTACHMENTS.insert(), files)
         return [message.message_id for message in fresh]
 
     def find_due(self, connection: sa.Connection, now: datetime) -> list[list[DueMessage]]:
@@ -130,7 +142,11 @@ class MessageQueue:
 
     def read(self, connection: sa.Connection, message_id: str) -> OutgoingMessage:
         """Read a message that is there."""
-        return _load(connection.execute(_SELECT_MESSAGE.where(OUTBOX.c.message_id == message_id)).one())
+        message = _load(connection.execute(_SELECT_MESSAGE.where(OUTBOX.c.message_id == message_id)).one())
+        columns = [ATTACHMENTS.c[name] for name in ("name", "media_type", "content")]
+        chosen = sa.select(*columns).where(ATTACHMENTS.c.message_id == message_id).order_by(ATTACHMENTS.c.name)
+        files = tuple(Attachment(*row) for row in connection.execute(chosen))
+        return replace(message, attachments=files)
 
     def lease(
         self, connection: sa.Connection, message_id: str, *, now: datetime, until: datetime, attempts: int = 1
@@ -144,10 +160,11 @@ class MessageQueue:
     # What was sent and is not marked is sent again: that is worth some patience.
     @retry(retry=retry_if_exception_type(DBAPIError), stop=stop_after_attempt(3), wait=wait_fixed(1), reraise=True)
     def mark_sent(self, connection: sa.Connection, message_id: str, *, now: datetime) -> None:
-        """Mark a message as sent."""
+        """Mark a message as sent; its files are needed no more."""
         sent = OUTBOX.update().where(OUTBOX.c.message_id == message_id)
         with connection.begin():
             connection.execute(sent.values(sent_at=to_stored(now), next_attempt_at=None, failure=None))
+            connection.execute(ATTACHMENTS.delete().where(ATTACHMENTS.c.message_id == message_id))
 
     def mark_failed(self, connection: sa.Connection, message_id: str, failure: str, *, retry_at: datetime) -> None:
         """Give a lease back after a failure: the message is due again at a moment."""
@@ -202,6 +219,8 @@ class MessageQueue:
             mine = OUTBOX.c.message_id.in_(part)
             found = connection.execute(sa.select(OUTBOX.c.message_id, sa.case((IS_DEAD, 1), else_=0)).where(mine)).all()
             if any(dead for _, dead in found):
+                dead_ids = sa.select(OUTBOX.c.message_id).where(mine, IS_DEAD)
+                connection.execute(ATTACHMENTS.delete().where(ATTACHMENTS.c.message_id.in_(dead_ids)))
                 connection.execute(OUTBOX.delete().where(mine, IS_DEAD))
             known.update(message_id for message_id, dead in found if not dead)
         return known

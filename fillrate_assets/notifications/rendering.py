@@ -78,11 +78,17 @@ class Message:
     body: str = ""
     """Free text, of a message without sections."""
 
+    html: str = ""
+    """The same as a document of HTML, for e-mail; what it shows is escaped already."""
+
+    unsubscribe_url: str = ""
+    """Where one click stops messages of this kind, for the program that shows e-mail (RFC 8058)."""
+
 
 def escape_message(message: Message) -> Message:
     """Escape in what people read of a message what a terminal, a mail reader or a chat would act on.
 
-    Its event, which machines read, and the addresses of links stay.
+    Its event, which machines read, the addresses of links and what is HTML stay.
     """
     sections = tuple(
         replace(
@@ -163,6 +169,8 @@ def dump_message(message: Message) -> str | None:
         "still_open": message.still_open,
         "footer": message.footer,
         "event": message.event,
+        "html": message.html,
+        "unsubscribe_url": message.unsubscribe_url,
     }
     return to_json(content)
 
@@ -185,6 +193,8 @@ def load_message(subject: str, body: str, payload: str | None) -> Message:
         footer=tuple(content["footer"]),
         event=content["event"],
         body=content["body"],
+        html=content.get("html", ""),
+        unsubscribe_url=content.get("unsubscribe_url", ""),
     )
 
 
@@ -200,7 +210,7 @@ def _to_iso(value: object) -> str:
 
 
 def _is_plain(message: Message) -> bool:
-    return not message.sections and not message.footer and message.event is None
+    return not (message.sections or message.footer or message.html) and message.event is None
 
 
 def fit_card(message: Message, build: Callable[[int], T], measure: Callable[[T], int], limit: int) -> T:

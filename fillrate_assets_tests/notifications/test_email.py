@@ -26,7 +26,7 @@ from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications import rendering
 from fillrate_assets.notifications.delivery import DeliveryResult, deliver
 from fillrate_assets.notifications.notifiers import email
-from fillrate_assets.notifications.notifiers.channel import ChannelUnavailable, OutgoingMessage
+from fillrate_assets.notifications.notifiers.channel import Attachment, ChannelUnavailable, OutgoingMessage
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
 from fillrate_assets.notifications.notifiers.email import SmtpServer
 from fillrate_assets.notifications.outbox import MessageQueue
@@ -105,6 +105,56 @@ def read(received: EmailMessage) -> str:
 
 
 # --- what arrives
+
+
+REPORT: Final = replace(
+    LETTER,
+    channel="mailto:kim@dc.example",
+    message=replace(
+        LETTER.message,
+        html="<p>Köln &amp; more</p>",
+        unsubscribe_url="https://service.example/unsubscribe/t",
+    ),
+    attachments=(Attachment("view.xlsx", "application/vnd.ms-excel", b"PK\x00\xff"),),
+)
+
+
+def test_a_report_comes_as_text_and_html_with_its_file_and_a_way_to_stop_it(receiver: SmtpReceiver) -> None:
+    make_smtp(receiver).send(REPORT)
+    (received,) = receiver.emails
+    assert received["To"] == "kim@dc.example"
+    assert received["List-Unsubscribe"] == "<https://service.example/unsubscribe/t>"
+    assert received["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    text, html = (received.get_body((kind,)) for kind in ("plain", "html"))
+    assert isinstance(text, EmailMessage)
+    assert isinstance(html, EmailMessage)
+    assert "Move 4 associates." in read(text)
+    assert read(html) == "<p>Köln &amp; more</p>\n"
+    (file,) = received.iter_attachments()
+    assert (file.get_filename(), file.get_content()) == ("view.xlsx", b"PK\x00\xff")
+
+
+@pytest.mark.parametrize("address", ["", "kim", "kim@dc.example\r\nBcc: eve@dc.example"])
+def test_what_is_no_address_gets_nothing(receiver: SmtpReceiver, address: str) -> None:
+    notifiers = make_smtp(receiver)
+    assert "is not mailto: and an address" in notifiers.find_problem(f"mailto:{address}")
+    assert isinstance(fail(notifiers, replace(REPORT, channel=f"mailto:{address}")), PermanentFailure)
+    assert receiver.emails == []
+
+
+def test_a_file_is_stored_until_its_message_is_sent(store: RecordStore, receiver: SmtpReceiver) -> None:
+    queue, now = MessageQueue("reports"), datetime.now(UTC)
+    receiver.answers["kim@dc.example"] = ["550 no such user"]
+    with store.database.begin() as connection:
+        queue.write(connection, [REPORT], now=now)
+        assert queue.read(connection, REPORT.message_id) == REPORT
+    assert deliver(store.database, queue, make_smtp(receiver).send, now=now) == DeliveryResult(given_up=1)
+    with store.database.begin() as connection:
+        assert queue.read(connection, REPORT.message_id).attachments == REPORT.attachments
+        assert queue.write(connection, [REPORT], now=now) == [REPORT.message_id]
+    assert deliver(store.database, queue, make_smtp(receiver).send, now=now) == DeliveryResult(sent=1)
+    with store.database.begin() as connection:
+        assert queue.read(connection, REPORT.message_id).attachments == ()
 
 
 def test_recipients_get_subject_and_text(receiver: SmtpReceiver) -> None:

@@ -1,14 +1,15 @@
 """Channels, and the message on its way to one.
 
-A channel is written as `alert_route` has it: `slack:NAME`, `teams:NAME`, `webhook:NAME`, `email:NAME`, `sns:ARN` or
-`console`. A NAME is that of a URL of the setting `notifications.channels`, or is itself `secret://name#key`.
+A channel is written as `alert_route` has it: `slack:NAME`, `teams:NAME`, `webhook:NAME`, `email:NAME`,
+`mailto:ADDRESS`, `sns:ARN` or `console`. A NAME is that of a URL of the setting `notifications.channels`, or is itself
+`secret://name#key`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -16,10 +17,19 @@ from fillrate_assets.aws import secrets
 from fillrate_assets.core.errors import PermanentFailure, SourceUnavailable
 from fillrate_assets.notifications.rendering import Message
 
-SYNTAX: Final = "a channel is console, slack:NAME, teams:NAME, webhook:NAME, email:NAME or sns:ARN"
+SYNTAX: Final = "a channel is console, slack:NAME, teams:NAME, webhook:NAME, email:NAME, mailto:ADDRESS or sns:ARN"
 
 _NAMED: Final = re.compile(r"[\w.-]+|secret://[^?]+|arn:[\w:./-]+", re.ASCII)
 """What may be shown of a channel: somebody may have written a URL there."""
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file that goes with a message; channels other than e-mail leave it out."""
+
+    name: str
+    media_type: str
+    content: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,8 @@ class OutgoingMessage:
     message: Message
     expires_at: datetime | None = None
     """After it, the message is not sent any more, UTC; None for never."""
+
+    attachments: tuple[Attachment, ...] = ()
 
 
 class ChannelUnavailable(SourceUnavailable):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Self
 
 from fillrate_assets.aws.secrets import SCHEME
 from fillrate_assets.core.errors import PermanentFailure
@@ -20,8 +20,9 @@ from fillrate_assets.notifications.notifiers.console import Show
 from fillrate_assets.notifications.notifiers.email import SmtpServer
 from fillrate_assets.notifications.notifiers.http import HttpSender
 from fillrate_assets.notifications.rendering import escape_message
+from fillrate_assets.settings import Settings
 
-_KINDS: Final = ("slack", "teams", "webhook", "email", "sns")
+_KINDS: Final = ("slack", "teams", "webhook", "email", "mailto", "sns")
 _TOPIC: Final = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]*:[A-Za-z0-9_-]+")
 
 
@@ -36,7 +37,7 @@ class Notifiers:
     """What `webhook:` is signed with, as Standard Webhooks writes it: `whsec_` and base64."""
 
     smtp: SmtpServer = field(default_factory=SmtpServer, repr=False)
-    """What takes `email:`."""
+    """What takes `email:` and `mailto:`."""
 
     console_only: bool = False
     """Whether no message may leave: every channel is the console."""
@@ -46,6 +47,17 @@ class Notifiers:
 
     connect_seconds: float = 5
     whole_seconds: float = 10
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Make the notifiers of an environment; where it publishes no alerts, nothing leaves."""
+        given = settings.notifications
+        return cls(
+            given.channels,
+            given.webhook_secret,
+            SmtpServer(given.smtp_url, given.email_from),
+            console_only=not settings.environment.publishes_alerts,
+        )
 
     def send(self, outgoing: OutgoingMessage) -> None:
         """Send one message to its channel, once.
@@ -69,7 +81,7 @@ class Notifiers:
                 teams.send(outgoing, sender)
             case "webhook", _, _:
                 webhook.send(outgoing, sender, self.webhook_secret)
-            case "email", _, _:
+            case "email" | "mailto", _, _:
                 email.send(outgoing, self.smtp, self.urls)
             case "sns", _, _:
                 sns.send(outgoing)
@@ -83,6 +95,8 @@ class Notifiers:
             return ""
         if not colon or kind not in _KINDS:
             return _describe_unknown_kind(channel)
+        if kind == "mailto":
+            return "" if email.is_address(name) else f"channel {redact_channel(channel)} is not mailto: and an address"
         if kind == "sns":
             return "" if _TOPIC.fullmatch(name) else f"channel {redact_channel(channel)} is not sns: and an ARN"
         return "" if name in self.urls or name.startswith(SCHEME) else describe_unknown_name(channel)

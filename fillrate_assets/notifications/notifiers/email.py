@@ -1,4 +1,4 @@
-"""Notifier by e-mail: a message as plain text, handed to an SMTP server.
+"""Notifier by e-mail: a message as plain text, and as HTML if it has that, handed to an SMTP server.
 
 The server takes the message for all recipients at once or refuses it; what becomes of it afterwards is not known here.
 """
@@ -64,7 +64,8 @@ def send(outgoing: OutgoingMessage, server: SmtpServer, addresses: Mapping[str, 
     Args:
         outgoing: the message.
         server: takes it.
-        addresses: by channel name, `mailto:` and addresses separated by commas, or `secret://name#key`.
+        addresses: by channel name, `mailto:` and addresses separated by commas, or `secret://name#key`; the channel
+            `mailto:ADDRESS` needs none.
 
     Raises:
         ChannelUnavailable: the server is not reached, does not answer in time, or takes no message now.
@@ -101,15 +102,17 @@ def send(outgoing: OutgoingMessage, server: SmtpServer, addresses: Mapping[str, 
 
 
 def _find_recipients(channel: str, addresses: Mapping[str, str]) -> list[str]:
-    found = find_address(channel, addresses)
+    # The channel of one address is itself what is stored under the name of others.
+    found = channel if channel.startswith(_SCHEME) else find_address(channel, addresses)
     recipients = [unquote(each).strip() for each in found.removeprefix(_SCHEME).split(",")]
-    if not found.startswith(_SCHEME) or not all(map(_is_address, recipients)):
+    if not found.startswith(_SCHEME) or not all(map(is_address, recipients)):
         msg = f"channel {redact_channel(channel)}: what is stored under its name is not mailto: and addresses"
         raise PermanentFailure(msg)
     return recipients
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Return whether a text is one address and nothing else."""
     return re.fullmatch(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\\]+", text) is not None
 
 
@@ -133,7 +136,7 @@ def _parse_url(url: str) -> SplitResult:
 
 def _build_email(outgoing: OutgoingMessage, sender: str, recipients: Sequence[str]) -> EmailMessage:
     address = parseaddr(sender)[1]
-    if not _is_address(address) or not sender.isprintable():
+    if not is_address(address) or not sender.isprintable():
         msg = "channels of kind email need FILLRATE_NOTIFICATIONS__EMAIL_FROM: an address, or Name <address>"
         raise PermanentFailure(msg)
     email = EmailMessage()
@@ -145,7 +148,15 @@ def _build_email(outgoing: OutgoingMessage, sender: str, recipients: Sequence[st
     email["Message-ID"] = f"<{_fit_id(outgoing.message_id)}@{address.rpartition('@')[2]}>"
     # No one's out-of-office note answers it.
     email["Auto-Submitted"] = "auto-generated"
+    if outgoing.message.unsubscribe_url:
+        email["List-Unsubscribe"] = f"<{outgoing.message.unsubscribe_url}>"
+        email["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     email.set_content(rendering.render_details(outgoing.message) or outgoing.message.subject, cte="quoted-printable")
+    if outgoing.message.html:
+        email.add_alternative(outgoing.message.html, subtype="html", cte="quoted-printable")
+    for each in outgoing.attachments:
+        maintype, _, subtype = each.media_type.partition("/")
+        email.add_attachment(each.content, maintype=maintype, subtype=subtype, filename=each.name)
     return email
 
 
