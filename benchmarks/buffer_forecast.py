@@ -244,7 +244,7 @@ def apply_level(direction: str, threshold: float) -> pl.Expr:
 def apply_rules(branch: Branch) -> pl.Expr:
     """Apply the rules: WARN or worse."""
     alerting = [rule.rule_id for rule in branch.rules if rule.verdict in schema.SEVERITIES]
-    return branch.derive_rule_id().is_in(alerting)
+    return branch.deciding_rule_id.is_in(alerting)
 
 
 def yield_candidates(direction: str, minutes: int) -> Iterator[Branch]:

@@ -72,6 +72,10 @@ class TableSchema:
 
     def make_empty(self) -> pl.LazyFrame:
         """Make a frame of this schema without rows."""
+        return self._empty
+
+    @cached_property
+    def _empty(self) -> pl.LazyFrame:
         return pl.LazyFrame(schema=self.polars)
 
     def conform(self, frame: pl.LazyFrame) -> pl.LazyFrame:

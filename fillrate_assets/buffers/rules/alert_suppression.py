@@ -17,6 +17,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.buffers import schema
+from fillrate_assets.buffers.rules.grid import derive_literal
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy, Suppression
 from fillrate_assets.buffers.rules.silences import Controls, join_silences
 from fillrate_assets.core.table_schema import TIMESTAMP
@@ -71,7 +72,7 @@ def compute_alerts(
     rules = policy.suppression
     return (
         _build_keys(recommendations, _select_latest_states(history, snapshot_ts))
-        .with_columns(pl.lit(snapshot_ts, TIMESTAMP).alias("snapshot_ts"))
+        .with_columns(derive_literal(snapshot_ts).alias("snapshot_ts"))
         .with_columns(_derive_unknown_since().alias("unknown_since_ts"))
         .with_columns((pl.col("is_open") & _is_past("unknown_since_ts", rules.history_minutes)).alias("lapsed"))
         .with_columns((pl.col("is_open") & ~pl.col("lapsed")).alias("is_open"))
@@ -122,7 +123,7 @@ def derive_episode_key() -> pl.Expr:
 def _select_latest_states(history: pl.DataFrame, snapshot_ts: datetime) -> pl.DataFrame:
     """Select the last row of every key before the tick: its state, and where and when that was."""
     return (
-        history.filter(pl.col("snapshot_ts") < snapshot_ts)
+        history.filter(pl.col("snapshot_ts") < derive_literal(snapshot_ts))
         .sort("snapshot_ts")
         .unique(KEY, keep="last", maintain_order=True)
         .select(*KEY, *_STATE, *[pl.col(name).alias(f"{name}_before") for name in (*_WHERE, "snapshot_ts")])

@@ -57,19 +57,9 @@ def resolve_conflicts(
         for rows in (verdicts, history)
     )
     ranked = _rank_rows(verdicts)
-    requests = (
-        ranked.filter(NEEDS_ACTION)
-        .pipe(_apply_r7_to_pools, verdicts)
-        .pipe(_apply_r7_to_recipients, verdicts)
-        .pipe(_apply_r5_own_throttle_starves, units, history, policy)
-        .pipe(_apply_r1_shared_paths, units)
-        .pipe(_apply_r4_throttle_cancels_staff_upstream, verdicts, policy)
-        .pipe(_apply_r2_opposite_moves)
-        .pipe(_apply_r3_donor_surplus)
-        .pipe(_resolve_late_throttles, verdicts, units, policy)
-        .pipe(_apply_r6_recipients_in_trouble)
-        .pipe(_apply_r8_total_speaks_for_lanes, units)
-    )
+    requests = ranked.filter(NEEDS_ACTION)
+    if requests.height:
+        requests = _resolve_requests(requests, verdicts, units, history, policy)
     changed = pl.col("resolution") != "KEPT"
     return (
         pl.concat([requests, ranked.filter(~NEEDS_ACTION)])
@@ -79,6 +69,24 @@ def resolve_conflicts(
         .pipe(schema.RECOMMENDATIONS.conform)
         .collect()
         .sort("unit_id", "direction")
+    )
+
+
+def _resolve_requests(
+    requests: pl.DataFrame, verdicts: pl.DataFrame, units: pl.DataFrame, history: pl.DataFrame, policy: Policy
+) -> pl.DataFrame:
+    """Apply the rules in their order."""
+    return (
+        requests.pipe(_apply_r7_to_pools, verdicts)
+        .pipe(_apply_r7_to_recipients, verdicts)
+        .pipe(_apply_r5_own_throttle_starves, units, history, policy)
+        .pipe(_apply_r1_shared_paths, units)
+        .pipe(_apply_r4_throttle_cancels_staff_upstream, verdicts, policy)
+        .pipe(_apply_r2_opposite_moves)
+        .pipe(_apply_r3_donor_surplus)
+        .pipe(_resolve_late_throttles, verdicts, units, policy)
+        .pipe(_apply_r6_recipients_in_trouble)
+        .pipe(_apply_r8_total_speaks_for_lanes, units)
     )
 
 
@@ -444,6 +452,8 @@ def _change(
     **columns: pl.Expr,
 ) -> pl.DataFrame:
     """Change rows, which then name their winner; the explanation before is appended."""
+    if changed.is_empty():
+        return rows
     changes = changed.select(
         "rank",
         "winner",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import polars as pl
@@ -46,6 +47,7 @@ _ABOVE_NOISE: Final = 1e-3
 """Millionths: what lies halfway between two is rounded up, whatever the last digit of a division was."""
 
 
+@lru_cache(maxsize=256)
 def derive_literal(moment: datetime) -> pl.Expr:
-    """Derive a moment as rows have it."""
+    """Derive a moment as rows have it; Polars runs a query of its own for it, and a tick names few moments often."""
     return pl.lit(moment, TIMESTAMP)

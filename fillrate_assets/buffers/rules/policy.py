@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 from fillrate_assets.core.errors import PermanentFailure
@@ -244,7 +245,7 @@ class Policy:
     quantities: Quantities = field(default_factory=Quantities)
     suppression: Suppression = field(default_factory=Suppression)
 
-    @property
+    @cached_property
     def version(self) -> str:
         """The name and a digest of every value: two policies with one version decide alike."""
         digest = hashlib.sha256(repr(sorted(asdict(self).items())).encode()).hexdigest()

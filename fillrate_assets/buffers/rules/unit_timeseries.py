@@ -15,7 +15,14 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.buffers import schema
-from fillrate_assets.buffers.rules.grid import PATH, TICK, derive_millionths, derive_packages, join_numbers
+from fillrate_assets.buffers.rules.grid import (
+    PATH,
+    TICK,
+    derive_literal,
+    derive_millionths,
+    derive_packages,
+    join_numbers,
+)
 from fillrate_assets.buffers.rules.path_signals import select_active_warehouses
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
 from fillrate_assets.core.table_schema import TIMESTAMP
@@ -110,7 +117,7 @@ def collect_rejects(members: pl.DataFrame, *, snapshot_ts: datetime, warehouses:
             pl.coalesce(_format_id_fault(), _format_warehouse_fault(), _format_member_fault()).alias("reason")
         )
         .filter(pl.col("reason").is_not_null())
-        .with_columns(pl.lit(snapshot_ts, TIMESTAMP).alias("snapshot_ts"))
+        .with_columns(derive_literal(snapshot_ts).alias("snapshot_ts"))
         .pipe(schema.UNIT_REJECTS.conform)
         .sort(schema.UNIT_REJECTS.names)
         .collect()
@@ -188,7 +195,7 @@ def _format_member_fault() -> pl.Expr:
 
 def is_valid_at(at: datetime) -> pl.Expr:
     """Return whether a row of `UNIT_MEMBERS` counts at a time."""
-    now = pl.lit(at, TIMESTAMP)
+    now = derive_literal(at)
     return (pl.col("valid_from") <= now) & (pl.col("valid_to").is_null() | (now < pl.col("valid_to")))
 
 
@@ -335,10 +342,10 @@ def _summarize_past(
     """
     oldest = snapshot_ts - timedelta(minutes=policy.suppression.history_minutes)
     at = pl.col("snapshot_ts")
-    ticks = {f"level_{ago}": pl.lit(snapshot_ts - ago * TICK, TIMESTAMP) for ago in range(1, policy.trend.points)}
+    ticks = {f"level_{ago}": derive_literal(snapshot_ts - ago * TICK) for ago in range(1, policy.trend.points)}
     return (
         history.lazy()
-        .filter(at >= pl.lit(oldest, TIMESTAMP), at < pl.lit(snapshot_ts, TIMESTAMP))
+        .filter(at >= derive_literal(oldest), at < derive_literal(snapshot_ts))
         .group_by("unit_id")
         .agg(
             *(pl.when(at == tick).then(_derive_believed_level()).max().alias(name) for name, tick in ticks.items()),
@@ -352,7 +359,7 @@ def _summarize_past(
 def _select_last_states(history: pl.DataFrame, oldest: datetime, snapshot_ts: datetime) -> pl.LazyFrame:
     """Select what the last tick that ran left of each unit."""
     at = pl.col("snapshot_ts")
-    before = history.lazy().filter(at >= pl.lit(oldest, TIMESTAMP), at < pl.lit(snapshot_ts, TIMESTAMP))
+    before = history.lazy().filter(at >= derive_literal(oldest), at < derive_literal(snapshot_ts))
     last = before.select(at.max()).collect().item()
     return before.filter(at == pl.lit(last, TIMESTAMP)).select(
         "unit_id", *(pl.col(name).alias(f"last_{name}") for name in _STATE)
@@ -368,7 +375,7 @@ _STATE: Final = (
 
 def _find_member_changes(members: pl.DataFrame, snapshot_ts: datetime) -> pl.LazyFrame:
     """Find when the members of each unit's level last changed, up to a tick: columns unit_id, changed_ts."""
-    now = pl.lit(snapshot_ts, TIMESTAMP)
+    now = derive_literal(snapshot_ts)
     moments = [pl.when(pl.col(name) <= now).then(name) for name in ("valid_from", "valid_to")]
     return (
         members.lazy()

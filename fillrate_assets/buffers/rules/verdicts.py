@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Final, Literal
 
 import polars as pl
@@ -56,7 +57,9 @@ def compute_verdicts(
     verdicts = pl.concat([_apply_branch(inputs, branch, policy) for branch in build_branches(policy)], how="diagonal")
     verdicts = verdicts.join(find_throttles(history), on=["unit_id", "direction"], how="left")
     verdicts = _add_named_units(verdicts, inputs, policy)
-    parts = size_recommendations(verdicts, inputs, pools, policy=policy), hold_throttles(verdicts, policy=policy)
+    parts = [hold_throttles(verdicts, policy=policy)]
+    if parts[0].height < verdicts.height:
+        parts.append(size_recommendations(verdicts, inputs, pools, policy=policy))
     own_pool = pl.col("named_pool").alias("pool")
     explained = [frame.with_columns(_format_explanation().alias("explanation"), own_pool) for frame in parts]
     rows = [
@@ -215,6 +218,16 @@ class Rule:
         """The conditions that its rows store and print."""
         return self.shown or self.when
 
+    @cached_property
+    def evidence(self) -> pl.Expr:
+        """What its rows store of the conditions that they show."""
+        return pl.concat_list(condition.derive_evidence() for condition in self.shown_conditions)
+
+    @cached_property
+    def because(self) -> pl.Expr:
+        """The conditions that its rows show, in words."""
+        return pl.format("{}: {}.", format_unit_name("unit_id"), _format_clauses(self.shown_conditions))
+
 
 @dataclass(frozen=True)
 class Branch:
@@ -225,8 +238,9 @@ class Branch:
     action: str
     rules: tuple[Rule, ...]
 
-    def derive_rule_id(self) -> pl.Expr:
-        """Derive the rule_id of the first rule that holds, over `add_rule_inputs`."""
+    @cached_property
+    def deciding_rule_id(self) -> pl.Expr:
+        """The rule_id of the first rule that holds, over `add_rule_inputs`."""
         return pl.coalesce(
             pl.when(pl.all_horizontal(pl.lit(value=True), *[condition.is_met() for condition in rule.when])).then(
                 pl.lit(rule.rule_id)
@@ -235,6 +249,7 @@ class Branch:
         )
 
 
+@lru_cache(maxsize=8)
 def build_branches(policy: Policy) -> tuple[Branch, ...]:
     """Build branches A (TOTAL), B (INDUCT) and C (PACK, LANE)."""
     return (
@@ -335,7 +350,7 @@ def _build_fallback(branch: str, act: Condition, clear: Condition) -> tuple[Rule
 def _apply_branch(rows: pl.DataFrame, branch: Branch, policy: Policy) -> pl.DataFrame:
     """Add the verdict to each unit that the branch is for, with what it looked at, as numbers and in words."""
     rows = rows.filter(pl.col("unit_type").is_in(branch.unit_types)).with_columns(
-        branch.derive_rule_id().alias("rule_id"),
+        branch.deciding_rule_id.alias("rule_id"),
         pl.lit(branch.direction).alias("direction"),
         pl.lit(branch.action).alias("usual_action"),
         _derive_minutes_left(branch.direction, policy).alias("minutes_left"),
@@ -345,8 +360,8 @@ def _apply_branch(rows: pl.DataFrame, branch: Branch, policy: Policy) -> pl.Data
     return pl.concat(
         by_rule[rule.rule_id,].with_columns(
             pl.lit(rule.verdict).alias("verdict"),
-            pl.concat_list(condition.derive_evidence() for condition in rule.shown_conditions).alias("evidence"),
-            pl.format("{}: {}.", format_unit_name("unit_id"), _format_clauses(rule.shown_conditions)).alias("because"),
+            rule.evidence.alias("evidence"),
+            rule.because.alias("because"),
         )
         for rule in branch.rules
         if (rule.rule_id,) in by_rule
