@@ -17,18 +17,23 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
+import click
 import dagster as dg
 import pytest
 import sqlalchemy as sa
 import yaml
+from click.testing import CliRunner
+from dagster._cli import cli as dagster
+from dagster._daemon.cli import cli as dagster_daemon
 from dotenv import dotenv_values
 
 from fillrate_assets import settings
+from fillrate_assets.cli import main
 from fillrate_assets.definitions import JOB, build_defs
 from fillrate_assets.environments import ENVIRONMENTS
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.orchestration import partitions
-from fillrate_assets_tests.conftest import ROOT, SMALL, copy_home
+from fillrate_assets_tests.conftest import ROOT, TINY, copy_home
 from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS, wait_until
@@ -48,9 +53,9 @@ def connect(self, address):
     return _connect(self, address)
 socket.socket.connect = connect
 """
-UPGRADE: Final = "from fillrate_assets.cli.main import execute; raise SystemExit(execute(['upgrade']))"
-DC: Final = SMALL.dc_codes[0]
-DAYS: Final = [SMALL.first + timedelta(days=number) for number in range(4)]
+PROGRAMS: Final[dict[str, click.Command]] = {"dagster": dagster, "dagster-daemon": dagster_daemon}
+DC: Final = TINY.dc_codes[0]
+DAYS: Final = [TINY.first + timedelta(days=number) for number in range(4)]
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -108,10 +113,14 @@ def test_compose_needs_nothing_that_the_example_does_not_name() -> None:
 
 
 @pytest.mark.usefixtures("as_in_the_example")
-def test_the_definitions_load_in_each_environment() -> None:
+def test_the_definitions_load_in_each_environment_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What `NO_NETWORK` replaces is put back afterwards.
+    monkeypatch.setattr(socket.socket, "connect", socket.socket.connect)
+    exec(NO_NETWORK, {})  # noqa: S102 - our own
     dg.Definitions.validate_loadable(build_defs(settings.load()))
 
 
+@pytest.mark.parametrize("as_in_the_example", ["prod"], indirect=True)
 @pytest.mark.usefixtures("as_in_the_example")
 def test_the_definitions_validate_without_a_network(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(NO_NETWORK)
@@ -151,14 +160,19 @@ def test_every_deployment_loads_the_same_code() -> None:
 
 @pytest.fixture
 def served(
-    network_template: Path, tmp_path: Path, postgres: Postgres, aws: Cloud, monkeypatch: pytest.MonkeyPatch
+    tiny_template: Path,
+    tmp_path: Path,
+    postgres: Postgres,
+    aws: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Home:
     """A platform whose record store, lake and instance are on servers, as this process's environment."""
     dagster_home = tmp_path / "dagster"
     dagster_home.mkdir()
     shutil.copy(DEPLOY / "dagster.yaml", dagster_home)
     state = sa.make_url(postgres.create_database(f"dagster {uuid4()}")).set(drivername="postgresql+psycopg2")
-    home = copy_home(network_template, tmp_path)
+    home = copy_home(tiny_template, tmp_path)
     environment = {
         "AWS_DEFAULT_REGION": aws.environment["AWS_REGION"],
         "DAGSTER_HOME": str(dagster_home),
@@ -176,8 +190,9 @@ def served(
     masters = embedded.store.read_dcs(), embedded.store.read_waivers()
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    _run(_find_program("dagster"), "instance", "migrate")
-    assert _run(sys.executable, "-c", UPGRADE) == "the record store is up to date\n"
+    _invoke("dagster", "instance", "migrate")
+    assert main.execute(["upgrade"]) == 0
+    assert capsys.readouterr().out == "the record store is up to date\n"
     made = Home(home)
     made.store.add_dcs(masters[0])
     made.store.add_waivers(masters[1])
@@ -188,13 +203,10 @@ def _find_program(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def _run(*command: str) -> str:
-    """What a program says that has to succeed."""
-    done = subprocess.run(  # noqa: S603 - Dagster's own programs
-        command, cwd=os.environ["DAGSTER_HOME"], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def _invoke(program: str, *arguments: str) -> None:
+    """Run a command of Dagster that has to succeed, in this process: to import Dagster again takes seconds."""
+    done = CliRunner().invoke(PROGRAMS[program], arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
 
 
 @contextmanager
@@ -240,12 +252,12 @@ def server(served: Home) -> Iterator[dg.DagsterInstance]:
     workspace["load_from"][0]["grpc_server"] |= {"host": "127.0.0.1", "port": int(port)}
     (Path(os.environ["DAGSTER_HOME"]) / "workspace.yaml").write_text(yaml.safe_dump(workspace))
     listening = ("api", "grpc", "--host", "127.0.0.1", "--port", port, "--module-name", "fillrate_assets.definitions")
-    health = [_find_program("dagster"), "api", "grpc-health-check", "--port", port]
+    health = ("api", "grpc-health-check", "--port", port)
     with _start("dagster", *listening) as code, dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("dc", served.store.read_dcs()["dc"].to_list())
-        # As the compose file checks, but not before there is something to check: each time is a new interpreter.
+        # As the compose file checks, but not before there is something to check.
         _wait_until(lambda: _is_listening(int(port)), code)
-        _wait_until(lambda: subprocess.run(health, check=False, timeout=PATIENCE_SECONDS).returncode == 0, code)  # noqa: S603 - as above
+        _wait_until(lambda: CliRunner().invoke(dagster, health).exit_code == 0, code)
         with _start("dagster-daemon", "run", "--workspace", "workspace.yaml") as daemon:
             yield instance
             assert daemon.poll() is None
@@ -257,26 +269,15 @@ def test_a_run_goes_through_the_queue_of_a_server_to_its_systems(
 ) -> None:
     tags = json.dumps(partitions.make_range_tags(DC, DAYS[0], DAYS[-1]))
     run_id = str(uuid4())
-    _run(
-        _find_program("dagster"),
-        "job",
-        "launch",
-        "--workspace",
-        "workspace.yaml",
-        "--job",
-        JOB,
-        "--tags",
-        tags,
-        "--run-id",
-        run_id,
-    )
+    workspace = str(Path(os.environ["DAGSTER_HOME"], "workspace.yaml"))
+    _invoke("dagster", "job", "launch", "--workspace", workspace, "--job", JOB, "--tags", tags, "--run-id", run_id)
 
     def has_ended() -> bool:
         run = server.get_run_by_id(run_id)
         return run is not None and run.is_finished
 
     _wait_until(has_ended)
-    _run(_find_program("dagster-daemon"), "liveness-check")
+    _invoke("dagster-daemon", "liveness-check")
     run = server.get_run_by_id(run_id)
     assert run is not None
     assert run.status == dg.DagsterRunStatus.SUCCESS, [entry.user_message for entry in server.all_logs(run_id)][-20:]

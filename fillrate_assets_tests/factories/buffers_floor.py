@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
@@ -16,7 +17,7 @@ import polars as pl
 from fillrate_assets import settings
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.buffer_store import BufferStore
-from fillrate_assets.buffers.defs.assets import JOB
+from fillrate_assets.buffers.defs.assets import ASSETS, JOB
 from fillrate_assets.buffers.defs.schedules import find_run_tags
 from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.policy_store import PolicyStore
@@ -98,6 +99,10 @@ class Floor:
         write_file(self.feeds.url, _make_empty_feeds())
         return self
 
+    def copy(self, directory: Path, instance: dg.DagsterInstance) -> Floor:
+        """Copy the systems, with all that ticks made."""
+        return Floor(shutil.copytree(self.directory, directory), instance, self.overrides)
+
     def receive(self, at: datetime, levels: Mapping[tuple[str, str], float] | None = None) -> None:
         """Append what the feeds report in the minute before a tick: every path is half full, unless given."""
         when = at - timedelta(minutes=1)
@@ -118,12 +123,18 @@ class Floor:
                 )
             )
 
-    def tick(self, at: datetime, **resources: Any) -> dg.ExecuteInProcessResult:  # noqa: ANN401 - any resource
-        """Run a tick as its schedule does."""
+    def tick(
+        self,
+        at: datetime,
+        stages: Sequence[dg.AssetsDefinition] = ASSETS,
+        **resources: Any,  # noqa: ANN401 - any resource
+    ) -> dg.ExecuteInProcessResult:
+        """Run a tick as its schedule does; of stages that are named no others run."""
         tags = find_run_tags(self.instance, self.store.read_warehouses(), at)
         assert tags is not None
         defs = build_defs(self.settings, **resources) if resources else self.defs
-        return defs.resolve_job_def(JOB).execute_in_process(run_config=QUIET, instance=self.instance, tags=tags)
+        job, selected = defs.resolve_job_def(JOB), [stage.key for stage in stages]
+        return job.execute_in_process(run_config=QUIET, instance=self.instance, tags=tags, asset_selection=selected)
 
     def read_rows(self, frame: TableSchema, at: datetime) -> pl.DataFrame:
         """Read what a tick made."""

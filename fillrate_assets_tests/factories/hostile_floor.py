@@ -50,7 +50,7 @@ class HostileFloor:
     """A feed and a row of it beside those."""
 
     until: int = 60
-    """The last minute that is read."""
+    """The last minute that is read, and reported."""
 
     warehouse: str = ""
     store: InMemoryTickStore | None = None
@@ -156,7 +156,7 @@ class FloorGroup:
     def run(self) -> None:
         """Run the ticks until the last minute that a floor is read at."""
         until = max(floor.until for floor in self._floors)
-        feeds = _join_feeds([floor.report(until) for floor in self._floors])
+        feeds = _join_feeds([floor.report(floor.until) for floor in self._floors])
         masters = MasterData(
             warehouses=feed_rows.make_warehouses(*({"warehouse": floor.warehouse} for floor in self._floors)),
             unit_members=feed_rows.make_members(*(row for floor in self._floors for row in floor.list_members())),

@@ -37,6 +37,7 @@ from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.lake import Lake
+from fillrate_assets_tests.conftest import clear_environment
 from fillrate_assets_tests.factories import feed_rows
 from fillrate_assets_tests.factories.buffers_floor import DCS, FULL, OPENED, Floor
 from fillrate_assets_tests.factories.buffers_frames import make_feedback, make_routes, make_silences
@@ -46,10 +47,14 @@ from fillrate_assets_tests.fixtures.instances import open_in_memory
 pytestmark = pytest.mark.slow
 
 NOW: Final = datetime(2026, 3, 10, 15, tzinfo=UTC)
+BEFORE: Final = NOW - TICK
 DAY: Final = NOW.date()
 MINE, OTHER = (str(partitions.make_key(dc, DAY)) for dc in ("DC01", "DC02"))
 
 NAMES: Final = [asset.key.path[-1] for asset in ASSETS]
+UNITS, VERDICTS, SENT, SCORES = ASSETS[:2], ASSETS[:3], ASSETS[:4], ASSETS[4:]
+"""Stages of a tick: up to units, verdicts and alerts, and what follows from answers."""
+
 MADE: Final = (schema.SIGNALS, schema.POOLS, schema.UNIT_TIMESERIES, schema.RECOMMENDATIONS, schema.ALERTS)
 OVERFLOWING: Final = {("W1", "P1"): FULL, ("W1", "P2"): FULL}
 
@@ -64,16 +69,44 @@ class Clock(datetime):
         return (cls.moment + timedelta(seconds=20)).astimezone(tz)
 
 
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def stop_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (assets, checks):
         monkeypatch.setattr(module, "datetime", Clock)
 
 
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_clock(monkeypatch)
+
+
 @pytest.fixture
-def floor(tmp_path: Path) -> Iterator[Floor]:
-    with open_in_memory() as instance:
-        yield Floor(tmp_path / "home", instance).create()
+def floor(tmp_path: Path, instance: dg.DagsterInstance) -> Floor:
+    return Floor(tmp_path / "home", instance).create()
+
+
+@dataclass(frozen=True)
+class Ticked:
+    """A floor, and the run of its tick."""
+
+    floor: Floor
+    result: dg.ExecuteInProcessResult
+
+
+@pytest.fixture(scope="module")
+def alarmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ticked]:
+    """W1 overflows in the tick before now; tests take copies."""
+    with pytest.MonkeyPatch.context() as monkeypatch, open_in_memory() as made:
+        clear_environment(monkeypatch)
+        stop_clock(monkeypatch)
+        floor = Floor(tmp_path_factory.mktemp("alarmed") / "home", made).create()
+        floor.receive(BEFORE, OVERFLOWING)
+        yield Ticked(floor, floor.tick(BEFORE))
+
+
+@pytest.fixture
+def alarmed_floor(alarmed: Ticked, tmp_path: Path, instance: dg.DagsterInstance) -> Floor:
+    """A copy of the floor on which W1 overflows."""
+    return alarmed.floor.copy(tmp_path / "alarmed", instance)
 
 
 def read_metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dict[str, Any]]:
@@ -85,9 +118,10 @@ def read_metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, di
     }
 
 
-def test_a_tick_is_one_run_of_few_steps_that_shows_what_a_floor_manager_wants_to_see(floor: Floor) -> None:
-    floor.receive(NOW, OVERFLOWING)
-    result = floor.tick(NOW)
+def test_a_tick_is_one_run_of_few_steps_that_shows_what_a_floor_manager_wants_to_see(
+    alarmed: Ticked, alarmed_floor: Floor
+) -> None:
+    floor, result = alarmed_floor, alarmed.result
     steps = [str(event.step_key).removeprefix(f"{AREA}__") for event in result.all_events if event.is_step_success]
     assert len(steps) == len(set(steps)) <= 10
     assert all(set(read_metadata(result, name)) == {MINE, OTHER} for name in NAMES)
@@ -109,37 +143,34 @@ def test_a_tick_is_one_run_of_few_steps_that_shows_what_a_floor_manager_wants_to
     assert read_metadata(result, "buffer_signals")[MINE]["fresh_level_percent"] == 100.0
 
     # Again, it changes nothing and sends nothing twice.
-    first, notices = {frame.name: floor.read_rows(frame, NOW) for frame in MADE}, floor.read_notices()
-    again = floor.tick(NOW)
+    first, notices = {frame.name: floor.read_rows(frame, BEFORE) for frame in MADE}, floor.read_notices()
+    again = floor.tick(BEFORE)
     for frame in MADE:
-        assert_frame_equal(floor.read_rows(frame, NOW), first[frame.name])
+        assert_frame_equal(floor.read_rows(frame, BEFORE), first[frame.name])
     assert_frame_equal(floor.read_notices(), notices)
     assert read_metadata(again, "buffer_alerts")[MINE]["notices"] == 0
 
 
 def test_a_tick_late_or_again_is_followed_by_the_later_ones_as_if_it_had_been_in_time(tmp_path: Path) -> None:
-    """At midnight in New York: the later ticks are of another operating day there, and not in Chicago."""
+    """At midnight in New York: the later tick is of another operating day there, and not in Chicago."""
     midnight = datetime(2026, 3, 10, 4, tzinfo=UTC)
-    ticks = [midnight - TICK, midnight, midnight + TICK]
+    ticks = [midnight - TICK, midnight]
     stored = []
-    for order in ((0, 1, 2), (0, 2, 1, 0)):
+    # In time and the first one again; the first one late.
+    for orders in (((0, 1), (0,)), ((1, 0),)):
         with open_in_memory() as instance:
-            floor = Floor(tmp_path / str(len(order)), instance).create()
+            floor = Floor(tmp_path / str(len(orders)), instance).create()
             for at in ticks:
                 floor.receive(at, OVERFLOWING)
-            for number in order:
-                assert floor.tick(ticks[number]).success
-            stored.append({(frame.name, at): floor.read_rows(frame, at) for frame in MADE for at in ticks})
-    for (name, at), rows in stored[0].items():
+            for order in orders:
+                for number in order:
+                    assert floor.tick(ticks[number], SENT).success
+                stored.append({(frame.name, at): floor.read_rows(frame, at) for frame in MADE for at in ticks})
+    in_time, again, late = stored
+    for (name, at), rows in in_time.items():
         assert rows.height or name == schema.ALERTS.name
-        assert_frame_equal(stored[1][name, at], rows)
-
-
-def test_what_is_older_than_ten_minutes_is_computed_and_not_sent(floor: Floor) -> None:
-    floor.receive(NOW - 3 * TICK, OVERFLOWING)
-    floor.tick(NOW - 3 * TICK)
-    assert floor.read_states(NOW - 3 * TICK)["W1_PACK_TOTAL"] == "EMERGENCY"
-    assert floor.read_notices().is_empty()
+        assert_frame_equal(again[name, at], rows)
+        assert_frame_equal(late[name, at], rows)
 
 
 def test_a_tick_obeys_what_people_stopped_before_it(floor: Floor) -> None:
@@ -148,28 +179,31 @@ def test_a_tick_obeys_what_people_stopped_before_it(floor: Floor) -> None:
     (row,) = make_silences({"kind": "MAINTENANCE", "unit_id": schema.ANY, **span}).iter_rows(named=True)
     with floor.store.database.begin() as connection:
         control_store.add_silence(connection, row)
-    floor.tick(NOW)
+    floor.tick(NOW, SENT)
     reasons = dict(floor.read_rows(schema.ALERTS, NOW).select("unit_id", "reason").iter_rows())
     assert reasons["W1_PACK_TOTAL"] == "MAINTENANCE"
     assert set(floor.read_notices()["label"]) <= {"SUPPRESSED"}
 
 
-def test_a_tick_of_long_ago_is_no_sign_of_life(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+def test_a_tick_of_long_ago_is_computed_and_neither_sent_nor_a_sign_of_life(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
     floor = Floor(tmp_path / "home", instance, {"env": "prod", "notifications__platform_channel": "console"}).create()
-    for at, pings in ((NOW - 4 * TICK, 0), (NOW, 1)):
-        floor.receive(at)
-        floor.tick(at)
+    for at, sent in ((NOW - 3 * TICK, False), (NOW, True)):
+        floor.receive(at, OVERFLOWING)
+        floor.tick(at, SENT)
+        assert floor.read_states(at)["W1_PACK_TOTAL"] == "EMERGENCY"
+        assert floor.read_notices().is_empty() is not sent
         with sa.create_engine(floor.settings.storage.record_store_url).connect() as connection:
-            assert (
-                len(connection.execute(sa.select(OUTBOX.c.subject).where(OUTBOX.c.queue != QUEUE.name)).all()) == pings
-            )
+            pings = connection.execute(sa.select(OUTBOX.c.subject).where(OUTBOX.c.queue != QUEUE.name)).all()
+        assert len(pings) == sent
 
 
 def test_a_feed_that_fails_takes_its_own_columns_and_no_more(floor: Floor) -> None:
     floor.receive(NOW)
     with duckdb.connect(str(sql.find_embedded_file(floor.settings.sources.floor_feeds_url))) as connection:
         connection.execute("ALTER TABLE buffer_flow RENAME TO elsewhere")
-    result = floor.tick(NOW)
+    result = floor.tick(NOW, UNITS)
     assert result.success
     (failed,) = {each["feeds_failed"] for each in read_metadata(result, "buffer_signals").values()}
     assert failed == "FLOW"
@@ -184,7 +218,7 @@ def test_a_feed_that_fails_takes_its_own_columns_and_no_more(floor: Floor) -> No
 def test_without_any_feed_everything_is_unknown_and_nothing_is_clear(floor: Floor) -> None:
     missing = FloorFeeds(f"sqlite:///{floor.directory}/empty.db")
     (floor.directory / "empty.db").touch()
-    floor.tick(NOW, floor_feeds=missing)
+    floor.tick(NOW, VERDICTS, floor_feeds=missing)
     assert set(floor.read_rows(schema.UNIT_TIMESERIES, NOW)["quality"]) == {"UNKNOWN"}
     assert set(floor.read_states(NOW).values()) == {"UNKNOWN"}
 
@@ -194,21 +228,19 @@ def test_the_partition_of_a_day_can_be_materialized_again_and_gives_the_same(
 ) -> None:
     in_new_york = {"warehouse": "W2", "name": "Two", "time_zone": "America/New_York"}
     floor = Floor(tmp_path / "home", instance).create(warehouses=feed_rows.make_warehouses({}, in_new_york))
-    at = datetime(2026, 3, 10, 4, 10, tzinfo=UTC)
-    # Ten minutes of the day have gone by in New York; in Chicago, of the same DC, it is the day before.
+    at = datetime(2026, 3, 10, 4, tzinfo=UTC)
+    # The day has just begun in New York; in Chicago, of the same DC, it is the day before.
     monkeypatch.setattr(Clock, "moment", at)
-    for when in (at - TICK, at):
-        floor.receive(when, OVERFLOWING)
-        floor.tick(when)
+    floor.receive(at, OVERFLOWING)
+    floor.tick(at, VERDICTS)
     before = floor.read_rows(schema.RECOMMENDATIONS, at)
     assert before["ship_date"].n_unique() == 2
     job = floor.defs.resolve_job_def(JOB)
-    selected = [dg.AssetKey([AREA, name]) for name in NAMES[:3]]
     result = job.execute_in_process(
         run_config=QUIET,
         instance=floor.instance,
         partition_key=partitions.make_key("DC01", DAY),
-        asset_selection=selected,
+        asset_selection=[stage.key for stage in VERDICTS],
     )
     assert result.success
     assert_frame_equal(floor.read_rows(schema.RECOMMENDATIONS, at), before)
@@ -288,76 +320,69 @@ def test_without_an_active_warehouse_the_schedule_says_what_to_do(scheduled: Flo
     assert "insert rows into warehouse and unit_member" in str(skipped.skip_message)
 
 
-def test_one_statement_onboards_a_warehouse_and_the_next_tick_covers_it(floor: Floor) -> None:
-    floor.receive(NOW - TICK)
-    floor.tick(NOW - TICK)
-    with sa.create_engine(floor.settings.storage.record_store_url).begin() as connection:
-        connection.execute(
-            sa.text(
-                "INSERT INTO unit_member (unit_id, path, role, weight, valid_from)"
-                " SELECT REPLACE(unit_id, 'W2', 'W3'), path, role, weight, valid_from FROM unit_member"
-                " WHERE unit_id LIKE 'W2%'"
-            )
-        )
-        connection.execute(
-            sa.text("INSERT INTO warehouse VALUES ('W3', 'DC03', 'Three', 'America/Chicago', 1)"),
-        )
-    floor.receive(NOW)
-    result = floor.tick(NOW)
-    assert result.success
-    assert read_metadata(result, "unit_timeseries")[str(partitions.make_key("DC03", DAY))]["units"] == 3
-    assert "DC03" in partitions.list_dcs(floor.instance)
+@pytest.fixture(scope="module")
+def changed(alarmed: Ticked, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ticked]:
+    """A warehouse came, one went and the channel is another since the tick before, by a statement each."""
+    with pytest.MonkeyPatch.context() as monkeypatch, open_in_memory() as made:
+        clear_environment(monkeypatch)
+        stop_clock(monkeypatch)
+        floor = alarmed.floor.copy(tmp_path_factory.mktemp("changed") / "home", made)
+        with sa.create_engine(floor.settings.storage.record_store_url).begin() as connection:
+            for statement in (
+                (
+                    "INSERT INTO unit_member (unit_id, path, role, weight, valid_from)"
+                    " SELECT REPLACE(unit_id, 'W2', 'W3'), path, role, weight, valid_from FROM unit_member"
+                    " WHERE unit_id LIKE 'W2%'"
+                ),
+                "INSERT INTO warehouse VALUES ('W3', 'DC03', 'Three', 'America/Chicago', 1)",
+                "UPDATE warehouse SET active = 0 WHERE warehouse = 'W2'",
+                "UPDATE alert_route SET channel = 'slack:night-shift'",
+            ):
+                connection.execute(sa.text(statement))
+        floor.receive(NOW, OVERFLOWING)
+        yield Ticked(floor, floor.tick(NOW))
 
 
-def test_one_statement_stops_watching_a_warehouse_and_nothing_is_reported_of_its_feeds(floor: Floor) -> None:
-    floor.receive(NOW - TICK)
-    floor.tick(NOW - TICK)
-    with sa.create_engine(floor.settings.storage.record_store_url).begin() as connection:
-        connection.execute(sa.text("UPDATE warehouse SET active = 0 WHERE warehouse = 'W2'"))
-    floor.receive(NOW)
-    floor.tick(NOW)
+def test_one_statement_onboards_a_warehouse_and_the_next_tick_covers_it(changed: Ticked) -> None:
+    assert changed.result.success
+    units = read_metadata(changed.result, "unit_timeseries")
+    assert units[str(partitions.make_key("DC03", DAY))]["units"] == 3
+    assert "DC03" in partitions.list_dcs(changed.floor.instance)
+
+
+def test_one_statement_stops_watching_a_warehouse_and_nothing_is_reported_of_its_feeds(changed: Ticked) -> None:
+    floor = changed.floor
+    assert set(floor.read_rows(schema.UNIT_TIMESERIES, BEFORE)["warehouse"]) == {"W1", "W2"}
+    lake = Lake(floor.settings.storage.lake_root)
+    now = LakeTickStore(lake, ("DC01", "DC03"))
+    assert set(now.read(schema.UNIT_TIMESERIES, NOW, NOW).collect()["warehouse"]) == {"W1", "W3"}
     assert floor.read_rows(schema.UNIT_TIMESERIES, NOW)["warehouse"].unique().to_list() == ["W1"]
-    assert (
-        LakeTickStore(Lake(floor.settings.storage.lake_root), ("DC01",))
-        .read(schema.SIGNAL_REJECTS, NOW, NOW)
-        .collect()
-        .is_empty()
-    )
+    assert now.read(schema.SIGNAL_REJECTS, NOW, NOW).collect().is_empty()
 
 
-def test_one_statement_routes_to_another_channel_and_the_next_tick_obeys(floor: Floor) -> None:
-    floor.receive(NOW - TICK, OVERFLOWING)
-    floor.tick(NOW - TICK)
-    assert set(floor.read_notices()["channel"]) == {"console"}
-    with sa.create_engine(floor.settings.storage.record_store_url).begin() as connection:
-        connection.execute(sa.text("UPDATE alert_route SET channel = 'slack:night-shift'"))
-    floor.receive(NOW, OVERFLOWING)
-    floor.tick(NOW)
-    latest = floor.read_notices().filter(pl.col("snapshot_ts") == NOW)
-    assert set(latest["channel"]) == {"slack:night-shift"}
+def test_one_statement_routes_to_another_channel_and_the_next_tick_obeys(changed: Ticked) -> None:
+    channels = {at: set(rows["channel"]) for (at,), rows in changed.floor.read_notices().group_by("snapshot_ts")}
+    assert channels == {BEFORE: {"console"}, NOW: {"slack:night-shift"}}
 
 
-def test_where_nothing_leaves_messages_are_in_the_event_log_of_the_run(floor: Floor) -> None:
-    floor.receive(NOW, OVERFLOWING)
-    logged = [entry.user_message for entry in floor.instance.all_logs(floor.tick(NOW).run_id)]
+def test_where_nothing_leaves_messages_are_in_the_event_log_of_the_run(alarmed: Ticked) -> None:
+    logged = [entry.user_message for entry in alarmed.floor.instance.all_logs(alarmed.result.run_id)]
     assert [text for text in logged if text.startswith("to console: PACK P1, PACK P2 in PACK TOTAL")]
 
 
 # --- feedback
 
 
-def test_an_answer_is_in_the_scorecard_at_the_next_tick(floor: Floor) -> None:
-    floor.receive(NOW - TICK, OVERFLOWING)
-    first = floor.tick(NOW - TICK)
-    assert read_metadata(first, "algorithm_scorecard")[MINE]["answered"] == 0
+def test_an_answer_is_in_the_scorecard_at_the_next_tick(alarmed: Ticked, alarmed_floor: Floor) -> None:
+    floor = alarmed_floor
+    assert read_metadata(alarmed.result, "algorithm_scorecard")[MINE]["answered"] == 0
     notice = floor.read_notices().filter(pl.col("label") == "NEW").row(0, named=True)
     assert floor.store.add_feedback(make_answer(notice, "CORRECT"))
     for days in (1, assets.SCORED_DAYS):
         when = NOW - timedelta(days=days)
         missed = {"rec_id": f"missed {days}", "episode_key": None, "episode_ts": when}
         assert floor.store.add_feedback({**make_answer(notice, "MISSED_PROBLEM"), **missed})
-    floor.receive(NOW)
-    second = floor.tick(NOW)
+    second = floor.tick(NOW, SCORES)
     card = read_metadata(second, "algorithm_scorecard")[MINE]
     assert (card["answered"], card["true_positives"], card["false_positives"], card["missed"]) == (1, 1, 0, 1)
     heard = read_metadata(second, "buffer_feedback")[MINE]
@@ -421,14 +446,13 @@ def test_a_row_of_policies_that_cannot_be_used_touches_no_champion(floor: Floor)
 def test_a_promoted_policy_that_is_worse_gives_its_place_back(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
     eager = floor.policies.propose({"total": EAGER}, by="ann", now=NOW)
     floor.policies.promote(eager.version, Precise(), by="ann", now=NOW)
-    floor.receive(NOW - TICK, OVERFLOWING)
-    floor.tick(NOW - TICK)
+    floor.receive(BEFORE, OVERFLOWING)
+    floor.tick(BEFORE, SENT)
     notice = floor.read_notices().filter(pl.col("label") == "NEW").row(0, named=True)
     assert notice["policy_version"] == eager.version
     monkeypatch.setattr(assets, "Promotion", partial(Promotion, min_rollback_answers=1))
     floor.store.add_feedback(make_answer(notice, "NO_PROBLEM"))
-    floor.receive(NOW)
-    floor.tick(NOW)
+    floor.tick(NOW, SCORES)
     assert floor.policies.read_active().champion == Policy()
     with sa.create_engine(floor.settings.storage.record_store_url).connect() as connection:
         subjects = connection.execute(sa.select(OUTBOX.c.subject).where(OUTBOX.c.queue != QUEUE.name)).scalars().all()
@@ -437,15 +461,14 @@ def test_a_promoted_policy_that_is_worse_gives_its_place_back(floor: Floor, monk
 
 @pytest.mark.parametrize(("allowed", "tick"), [(True, 0), (True, 1), (False, 0)])
 def test_a_better_challenger_is_promoted_once_a_day_where_a_setting_allows_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, allowed: bool, tick: int
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, *, allowed: bool, tick: int
 ) -> None:
     monkeypatch.setattr(policy_backtest, "collect_evidence", lambda *_, **__: GOOD)
     midnight = datetime(2026, 3, 10, tzinfo=UTC)
-    with open_in_memory() as instance:
-        floor = Floor(tmp_path / "home", instance, {"buffers": {"promotes_automatically": allowed}}).create()
-        eager = floor.policies.propose({"total": EAGER}, by="ann", now=NOW)
-        floor.receive(midnight + tick * TICK)
-        assert floor.tick(midnight + tick * TICK).success
+    floor = Floor(tmp_path / "home", instance, {"buffers": {"promotes_automatically": allowed}}).create()
+    eager = floor.policies.propose({"total": EAGER}, by="ann", now=NOW)
+    floor.receive(midnight + tick * TICK)
+    assert floor.tick(midnight + tick * TICK, SCORES).success
     expected = allowed and tick == 0
     assert floor.policies.read_active().champion == (eager if expected else Policy())
     with sa.create_engine(floor.settings.storage.record_store_url).connect() as connection:
@@ -507,31 +530,29 @@ def test_a_warehouse_without_units_and_a_row_that_makes_no_sense_are_reported(fl
         )
         connection.execute(sa.text("INSERT INTO shift VALUES ('W1', 'PACK', 0, '06:00', '14:30')"))
     floor.receive(NOW)
-    found = list_failures(floor.tick(NOW))
+    found = list_failures(floor.tick(NOW, SENT))
     assert set(found) == {"warehouse_coverage", "master_data_valid"}
     assert "W2" in found["warehouse_coverage"]
     assert "shift (W1, PACK, 0, 06:00:00): weekday 0 is none of 1 to 7" in found["master_data_valid"]
     assert "unit_member (W1_PACK_P9, P9, LEVEL)" in found["master_data_valid"]
 
 
-def test_what_no_route_takes_is_reported(tmp_path: Path) -> None:
-    with open_in_memory() as instance:
-        floor = Floor(tmp_path / "home", instance).create(
-            alert_routes=make_routes({"warehouse": "W9", "active_from": OPENED})
-        )
-        floor.receive(NOW, OVERFLOWING)
-        found = list_failures(floor.tick(NOW))
+def test_what_no_route_takes_is_reported(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    floor = Floor(tmp_path / "home", instance).create(
+        alert_routes=make_routes({"warehouse": "W9", "active_from": OPENED})
+    )
+    floor.receive(NOW, OVERFLOWING)
+    found = list_failures(floor.tick(NOW, SENT))
     assert "there is no default route" in found["alerts_have_route"]
     assert "W1_PACK_TOTAL.OVERFLOW" in found["alerts_have_route"]
 
 
-def test_a_unit_that_is_clear_without_data_stops_the_run(floor: Floor) -> None:
-    floor.receive(NOW)
-    floor.tick(NOW)
-    rows = floor.read_rows(schema.RECOMMENDATIONS, NOW).with_columns(quality=pl.lit("UNKNOWN"))
-    floor.ticks.write(schema.RECOMMENDATIONS, rows, NOW)
+def test_a_unit_that_is_clear_without_data_stops_the_run(alarmed_floor: Floor) -> None:
+    floor = alarmed_floor
+    rows = floor.read_rows(schema.RECOMMENDATIONS, BEFORE).with_columns(quality=pl.lit("UNKNOWN"))
+    floor.ticks.write(schema.RECOMMENDATIONS, rows, BEFORE)
     check = dg.AssetCheckKey(dg.AssetKey([AREA, "buffer_recommendations"]), "unknown_units_not_reported_clear")
-    tags = schedules.find_run_tags(floor.instance, floor.store.read_warehouses(), NOW)
+    tags = schedules.find_run_tags(floor.instance, floor.store.read_warehouses(), BEFORE)
     job = floor.defs.resolve_implicit_global_asset_job_def()
     result = job.get_subset(asset_selection=set(), asset_check_selection={check}).execute_in_process(
         run_config=QUIET, instance=floor.instance, tags=tags, raise_on_error=False
@@ -554,20 +575,20 @@ def test_that_no_tick_runs_is_reported(
 ) -> None:
     monkeypatch.setattr(Clock, "moment", now)
     if late is not None:
-        at = now - late * TICK
-        floor.receive(at)
-        floor.tick(at)
+        # As a tick leaves it that finds nothing to alert.
+        floor.ticks.write(schema.ALERTS, schema.ALERTS.make_empty().collect(), now - late * TICK)
     job = floor.defs.resolve_job_def(HEARTBEAT)
     (evaluation,) = job.execute_in_process(run_config=QUIET, instance=floor.instance).get_asset_check_evaluations()
     assert evaluation.passed is passes
     assert passes or "buffer_ticks" in (evaluation.description or "")
 
 
-def test_every_step_of_a_run_has_the_master_data_that_its_first_step_read(floor: Floor) -> None:
+def test_every_step_of_a_run_has_the_master_data_that_its_first_step_read(
+    alarmed: Ticked, alarmed_floor: Floor
+) -> None:
     """Also in another process, and in a run that resumes it: they are stored with the run, not in a process."""
-    floor.receive(NOW, OVERFLOWING)
+    floor, run_id = alarmed_floor, alarmed.result.run_id
     before = floor.store.read_master_data()
-    run_id = floor.tick(NOW).run_id
     with floor.store.database.begin() as connection:
         connection.execute(buffer_store.WAREHOUSES.update().values(name="renamed"))
     for parent, expected in ((run_id, before), (None, floor.store.read_master_data())):

@@ -94,35 +94,35 @@ def test_a_row_of_the_future_does_not_count_when_its_time_has_come(feed: str, fl
 
 
 def make_jam(comes: Sequence[range], until: int) -> HostileFloor:
-    """Make an induct that is full after minute 70, and from which packages leave in some minutes only."""
+    """Make an induct that is full after minute 30, and from which packages leave in some minutes only."""
     return HostileFloor(
         {"INDUCT_A": ("A",)},
-        level=lambda _, minute: 50.0 if minute <= 70 else 96.0,
+        level=lambda _, minute: 50.0 if minute <= 30 else 96.0,
         flow=lambda _, minute: (25.0, 25.0) if any(minute in each for each in comes) else (0.0, 0.0),
         until=until,
     )
 
 
-LONG_JAM: Final = FLOORS.add(make_jam([range(71)], until=240))
-SECOND_JAM: Final = FLOORS.add(make_jam([range(71), range(121, 131)], until=200))
+LONG_JAM: Final = FLOORS.add(make_jam([range(31)], until=110))
+SECOND_JAM: Final = FLOORS.add(make_jam([range(31), range(81, 91)], until=130))
 QUIET: Final = FLOORS.add(
-    HostileFloor({"INDUCT_A": ("A",)}, flow=lambda _, minute: (25.0, 25.0) if minute <= 70 else (2.0, 2.0), until=150)
+    HostileFloor({"INDUCT_A": ("A",)}, flow=lambda _, minute: (25.0, 25.0) if minute <= 30 else (2.0, 2.0), until=110)
 )
 
 
 def test_a_jam_does_not_heal_itself() -> None:
     verdicts = LONG_JAM.list_verdicts("INDUCT_A")
-    assert {verdict for minute, verdict in verdicts.items() if minute >= 80} == {"EMERGENCY"}
-    assert LONG_JAM.read(schema.RECOMMENDATIONS, 240, unit="INDUCT_A")["rule_id"].to_list() == ["B-JAM"]
+    assert {verdict for minute, verdict in verdicts.items() if minute >= 40} == {"EMERGENCY"}
+    assert LONG_JAM.read(schema.RECOMMENDATIONS, 110, unit="INDUCT_A")["rule_id"].to_list() == ["B-JAM"]
 
 
 def test_what_jammed_before_is_not_usual_when_it_jams_again() -> None:
-    assert SECOND_JAM.read(schema.RECOMMENDATIONS, 200, unit="INDUCT_A")["rule_id"].to_list() == ["B-JAM"]
+    assert SECOND_JAM.read(schema.RECOMMENDATIONS, 130, unit="INDUCT_A")["rule_id"].to_list() == ["B-JAM"]
 
 
 def test_what_a_quiet_floor_hands_on_becomes_usual() -> None:
     """Next to nothing comes and the buffer is not full: no jam, so a little is usual after an hour."""
-    assert QUIET.read(schema.UNIT_TIMESERIES, 150)["outflow_median"].to_list() == [0.4]
+    assert QUIET.read(schema.UNIT_TIMESERIES, 110)["outflow_median"].to_list() == [0.4]
 
 
 # --- sensors that are stuck or drift
@@ -182,26 +182,26 @@ def test_doubt_takes_no_alarm_away_that_levels_and_flows_both_prove() -> None:
 
 
 def drift_down(_: str, minute: int) -> float:
-    """Return a level that is full, and from minute 40 on is shown 80 % of the capacity an hour lower."""
-    return max(0.0, 990.0 - 80 / 6 * max(0, minute - 40))
+    """Return a level that is full, and from minute 20 on is shown 120 % of the capacity an hour lower."""
+    return max(0.0, 990.0 - 20 * max(0, minute - 20))
 
 
 FALLS_WITHOUT_FLOW: Final = FLOORS.add(
     HostileFloor(
         {"INDUCT_A": ("A",)},
         level=drift_down,
-        flow=lambda _, minute: (25.0, 25.0) if minute < 30 else (0.0, 0.0),
+        flow=lambda _, minute: (25.0, 25.0) if minute < 15 else (0.0, 0.0),
         limits=lambda *_: LARGE,
-        until=240,
+        until=130,
     )
 )
 MOVES_AGAIN: Final = FLOORS.add(
     HostileFloor(
         {"INDUCT_A": ("A",)},
-        level=lambda path, minute: drift_down(path, minute) if minute < 150 else min(900.0, 5.0 * (minute - 150)),
-        flow=lambda _, minute: (25.0, 25.0) if minute < 30 else (0.0, 0.0) if minute < 150 else (25.0, 0.0),
+        level=lambda path, minute: drift_down(path, minute) if minute < 75 else 5.0 * (minute - 75),
+        flow=lambda _, minute: (25.0, 25.0) if minute < 15 else (0.0, 0.0) if minute < 75 else (25.0, 0.0),
         limits=lambda *_: LARGE,
-        until=240,
+        until=130,
     )
 )
 FALLS_WITH_FLOW: Final = FLOORS.add(
@@ -220,9 +220,9 @@ def test_a_level_that_falls_without_a_flow_resolves_no_problem() -> None:
     floor = FALLS_WITHOUT_FLOW
     states = floor.list_verdicts("INDUCT_A")
     assert "CLEAR" not in states.values()
-    assert states[50] == "EMERGENCY"
+    assert states[25] == "EMERGENCY"
     assert floor.read(schema.ALERTS, unit="INDUCT_A").filter(label="CLEARED").is_empty()
-    at_its_end = floor.read(schema.SIGNALS, 200).row(0, named=True)
+    at_its_end = floor.read(schema.SIGNALS, 130).row(0, named=True)
     assert (at_its_end["observed"], at_its_end["doubt"], at_its_end["flow_level"]) == (0.0, "DRIFTING", 990.0)
     (episode,) = floor.read(schema.ALERTS, unit="DATA_OCCUPANCY")["episode"].unique()
     assert episode
@@ -230,8 +230,8 @@ def test_a_level_that_falls_without_a_flow_resolves_no_problem() -> None:
 
 
 def test_a_sensor_at_the_end_of_its_scale_is_believed_again_once_it_moves_with_the_flows() -> None:
-    assert MOVES_AGAIN.read(schema.SIGNALS, 145)["doubt"].to_list() == ["DRIFTING"]
-    assert MOVES_AGAIN.read(schema.SIGNALS, 240)["doubt"].to_list() == [None]
+    assert MOVES_AGAIN.read(schema.SIGNALS, 70)["doubt"].to_list() == ["DRIFTING"]
+    assert MOVES_AGAIN.read(schema.SIGNALS, 130)["doubt"].to_list() == [None]
 
 
 def test_a_level_that_falls_with_the_flows_resolves_its_problem() -> None:
@@ -253,12 +253,12 @@ def make_stop(stops: Sequence[str], after: int) -> HostileFloor:
         level=lambda *_: EMPTY,
         flow=lambda _, minute: (25.0, 25.0) if comes("FLOW", minute) else None,
         people=lambda _, minute: {} if comes("STAFFING", minute) else None,
-        until=180,
+        until=120,
     )
 
 
 STOPS: Final = {
-    case: FLOORS.add(make_stop(*case)) for case in product([("STAFFING",), ("FLOW",), ("STAFFING", "FLOW")], [0, 60])
+    case: FLOORS.add(make_stop(*case)) for case in product([("STAFFING",), ("FLOW",), ("STAFFING", "FLOW")], [0, 30])
 }
 NO_LIMITS: Final = FLOORS.add(HostileFloor(PACK, limits=lambda _, minute: {} if minute < 30 else None, until=120))
 NO_ONE_WORKS: Final = FLOORS.add(
@@ -266,7 +266,7 @@ NO_ONE_WORKS: Final = FLOORS.add(
         PACK,
         flow=lambda _, minute: (25.0, 25.0) if minute < 30 else None,
         people=lambda *_: {"headcount": 0.0},
-        until=150,
+        until=100,
     )
 )
 
@@ -274,7 +274,7 @@ NO_ONE_WORKS: Final = FLOORS.add(
 def test_an_empty_buffer_without_staffing_or_flow_is_reported_and_so_is_the_feed() -> None:
     expired = {"STAFFING": 60, "FLOW": 20}
     for (stops, after), floor in STOPS.items():
-        assert floor.list_verdicts("PACK_TOTAL", "STARVATION")[180] == "ACT", (stops, after)
+        assert floor.list_verdicts("PACK_TOTAL", "STARVATION")[120] == "ACT", (stops, after)
         assert floor.list_sent("PACK_TOTAL"), (stops, after)
         for feed in stops:
             limit = after + expired[feed] if after else 0

@@ -36,7 +36,9 @@ from fillrate_assets_tests.factories.feed_rows import (
 POLICY: Final = Policy()
 SECOND: Final = 1 / 60
 NOTHING: Final = schema.SIGNALS.make_empty().collect()
-MODERATE: Final = settings(max_examples=20, deadline=None)
+SIDE_BY_SIDE: Final = ("W1", "W2", "W3")
+"""Warehouses in an example: it costs what its queries cost, whatever their rows."""
+MODERATE: Final = settings(max_examples=10, deadline=None)
 
 
 def compute_paths(
@@ -603,7 +605,7 @@ LEVELS: Final = st.lists(
             **ARRIVED,
         }
     ),
-    max_size=25,
+    max_size=12,
 )
 FLOWS: Final = st.lists(
     st.tuples(MINUTES, st.integers(0, 20)).flatmap(
@@ -618,7 +620,7 @@ FLOWS: Final = st.lists(
             }
         )
     ),
-    max_size=25,
+    max_size=12,
 )
 LIMITS: Final = st.lists(
     st.fixed_dictionaries(
@@ -630,7 +632,7 @@ LIMITS: Final = st.lists(
             **ARRIVED,
         }
     ),
-    max_size=12,
+    max_size=6,
 )
 PREVIOUS: Final = st.lists(
     st.fixed_dictionaries(
@@ -645,23 +647,37 @@ PREVIOUS: Final = st.lists(
     unique_by=lambda row: (row["path"], row["snapshot_ts"]),
     max_size=6,
 )
-TICKS: Final = st.tuples(LEVELS, FLOWS, LIMITS, PREVIOUS)
 Tick = tuple[Sequence[Row], ...]
+
+
+def _put_side_by_side(floors: tuple[Tick, ...]) -> Tick:
+    """Put the rows of warehouses side by side, by feed."""
+    placed = [
+        [[{**row, "warehouse": warehouse} for row in rows] for rows in floor]
+        for warehouse, floor in zip(SIDE_BY_SIDE, floors, strict=True)
+    ]
+    return tuple([row for rows in feed for row in rows] for feed in zip(*placed, strict=True))
+
+
+TICKS: Final = st.tuples(*[st.tuples(LEVELS, FLOWS, LIMITS, PREVIOUS)] * len(SIDE_BY_SIDE)).map(_put_side_by_side)
+WATCHED: Final = feed_rows.make_warehouses(*({"warehouse": warehouse} for warehouse in SIDE_BY_SIDE))
 
 
 def run_tick(tick: Tick) -> tuple[pl.DataFrame, list[tuple[Any, ...]]]:
     """Compute signals and rejects."""
     levels, flows, limited, previous = tick
     feeds = {"OCCUPANCY": make_occupancy(*levels), "FLOW": make_flow(*flows), "LIMITS": make_limits(*limited)}
-    signals = compute_paths(feeds["OCCUPANCY"], feeds["FLOW"], feeds["LIMITS"], feed_rows.make_signals(*previous))
+    signals = compute_paths(
+        *(feeds["OCCUPANCY"], feeds["FLOW"], feeds["LIMITS"], feed_rows.make_signals(*previous)), warehouses=WATCHED
+    )
     rejects = rules.collect_rejects(
         feeds,
         signals,
-        make_members({}),
+        make_members(*({"unit_id": f"{warehouse}_PACK_P1"} for warehouse in SIDE_BY_SIDE)),
         since=None,
         snapshot_ts=T,
         policy=POLICY,
-        warehouses=feed_rows.make_warehouses(),
+        warehouses=WATCHED,
     )
     return signals, rejects.rows()
 

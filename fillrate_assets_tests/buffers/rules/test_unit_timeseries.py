@@ -31,7 +31,9 @@ from fillrate_assets_tests.factories.feed_rows import (
 
 POLICY: Final = Policy()
 SECOND: Final = 1 / 60
-MODERATE: Final = settings(max_examples=40, deadline=None)
+SIDE_BY_SIDE: Final = ("W1", "W2", "W3")
+"""Warehouses in an example: it costs what its queries cost, whatever their rows."""
+MODERATE: Final = settings(max_examples=10, deadline=None)
 TWO_PATHS: Final = make_members({"unit_id": "W1_PACK_TOTAL"}, {"unit_id": "W1_PACK_TOTAL", "path": "P2"})
 
 
@@ -41,6 +43,7 @@ def compute_units(
     of: pl.DataFrame | None = None,
     people: pl.DataFrame | None = None,
     history: pl.DataFrame | None = None,
+    warehouses: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Compute `UNIT_TIMESERIES` of the tick; one path, half full, in its own unit, with people at work."""
     made = rules.compute_units(
@@ -50,7 +53,7 @@ def compute_units(
         make_units() if history is None else history,
         snapshot_ts=T,
         policy=POLICY,
-        warehouses=feed_rows.make_warehouses(),
+        warehouses=feed_rows.make_warehouses() if warehouses is None else warehouses,
     )
     schema.UNIT_TIMESERIES.validate(made)
     return made
@@ -501,7 +504,30 @@ def test_the_slope_is_theil_sen(pasts: list[list[float | None]], now: list[float
 
 
 PATHS: Final = ["P1", "P2", "P3"]
-STATES: Final = st.lists(
+WATCHED: Final = feed_rows.make_warehouses(*({"warehouse": warehouse} for warehouse in SIDE_BY_SIDE))
+WORKING: Final = make_pools(*({"warehouse": warehouse} for warehouse in SIDE_BY_SIDE))
+
+
+def _put_side_by_side(drawn: tuple[list[Row], ...]) -> list[Row]:
+    """Put rows side by side, each drawing in a warehouse of its own."""
+    return [
+        {**row, **({"unit_id": row["unit_id"].replace("W1", name)} if "unit_id" in row else {"warehouse": name})}
+        for name, rows in zip(SIDE_BY_SIDE, drawn, strict=True)
+        for row in rows
+    ]
+
+
+def _repeat(rows: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Row]]:
+    return st.tuples(*[rows] * len(SIDE_BY_SIDE)).map(_put_side_by_side)
+
+
+def compute_side_by_side(states: Sequence[Row], of: Sequence[Row], past: Sequence[Row] = ()) -> pl.DataFrame:
+    return compute_units(
+        make_signals(*states), of=make_members(*of), people=WORKING, history=make_units(*past), warehouses=WATCHED
+    )
+
+
+_STATES: Final = st.lists(
     st.fixed_dictionaries(
         {
             "path": st.sampled_from(PATHS),
@@ -515,7 +541,7 @@ STATES: Final = st.lists(
     unique_by=lambda row: row["path"],
     max_size=3,
 )
-MEMBERS: Final = st.lists(
+_MEMBERS: Final = st.lists(
     st.fixed_dictionaries(
         {
             "unit_id": st.sampled_from(["W1_PACK_TOTAL", "W1_PACK_P1", "W1_INDUCT_I1"]),
@@ -527,7 +553,7 @@ MEMBERS: Final = st.lists(
     unique_by=lambda row: (row["unit_id"], row["path"], row["role"]),
     max_size=20,
 )
-HISTORIES: Final = st.lists(
+_HISTORIES: Final = st.lists(
     st.fixed_dictionaries(
         {
             "unit_id": st.sampled_from(["W1_PACK_TOTAL", "W1_PACK_P1"]),
@@ -540,6 +566,7 @@ HISTORIES: Final = st.lists(
     unique_by=lambda row: (row["unit_id"], row["snapshot_ts"]),
     max_size=20,
 )
+STATES, MEMBERS, HISTORIES = (_repeat(each) for each in (_STATES, _MEMBERS, _HISTORIES))
 
 
 @MODERATE
@@ -550,23 +577,21 @@ def test_the_order_of_the_rows_changes_no_unit(
     def shuffle(rows: list[Row]) -> list[Row]:
         return chance.sample(rows, len(rows))
 
-    made = compute_units(make_signals(*states), of=make_members(*of), history=make_units(*past))
-    again = compute_units(
-        make_signals(*shuffle(states)), of=make_members(*shuffle(of)), history=make_units(*shuffle(past))
-    )
+    made = compute_side_by_side(states, of, past)
+    again = compute_side_by_side(shuffle(states), shuffle(of), shuffle(past))
     assert_frame_equal(made, again, check_exact=True)
 
 
 @MODERATE
 @given(STATES, MEMBERS)
 def test_every_unit_has_one_row_and_none_is_judged_on_stale_levels(states: list[Row], of: list[Row]) -> None:
-    made = compute_units(make_signals(*states), of=make_members(*of))
+    made = compute_side_by_side(states, of)
     assert made["unit_id"].to_list() == sorted({row["unit_id"] for row in of})
-    known = {row["path"]: row for row in states}
+    known = {(row["warehouse"], row["path"]): row for row in states}
     for unit in made.iter_rows(named=True):
         roles = {(row["path"], row["role"]): row["weight"] for row in of if row["unit_id"] == unit["unit_id"]}
         counted = [path for path in PATHS if (path, "LEVEL") in roles]
-        stale = [path for path in counted if not known.get(path, {}).get("level_fresh")]
+        stale = [path for path in counted if not known.get((unit["warehouse"], path), {}).get("level_fresh")]
         if unit["quality"] == "FRESH":
             assert not stale
         if counted and len(stale) == len(counted):
@@ -578,7 +603,8 @@ def test_every_unit_has_one_row_and_none_is_judged_on_stale_levels(states: list[
 def test_the_true_fill_is_never_below_the_proven_one(states: list[Row]) -> None:
     """Whatever the levels that are not fresh really are."""
     whole = [{**row, "level": row["level"] or 0.0, "capacity": row["capacity"] or 10.0} for row in states]
-    of = make_members(*({"unit_id": "W1_PACK_TOTAL", "path": row["path"]} for row in states))
-    for row in compute_units(make_signals(*whole), of=of).iter_rows(named=True):
-        total = sum(state["capacity"] for state in whole)
-        assert row["proven_fill"] <= sum(state["level"] for state in whole) / total + 1e-6
+    of = [{"unit_id": f"{row['warehouse']}_PACK_TOTAL", "path": row["path"]} for row in states]
+    for row in compute_side_by_side(whole, of).iter_rows(named=True):
+        here = [state for state in whole if state["warehouse"] == row["warehouse"]]
+        total = sum(state["capacity"] for state in here)
+        assert row["proven_fill"] <= sum(state["level"] for state in here) / total + 1e-6
