@@ -27,7 +27,7 @@ from dagster._core.events import DagsterEventBatchMetadata
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
 
-from fillrate_assets.orchestration.sqlite_storage import BatchingSqliteEventLogStorage
+from fillrate_assets.orchestration.sqlite_storage import BulkEventLogStorage
 
 if TYPE_CHECKING:
     from dagster._core.definitions.assets.graph.asset_graph_subset import AssetGraphSubset
@@ -62,7 +62,7 @@ def add_partition_evaluations(
     now = datetime.now(UTC).timestamp()
     batch = str(uuid4())
     # Dagster's own storages take no batches of evaluations: they complain about each, and store one by one after all.
-    batches = isinstance(context.instance.event_log_storage, BatchingSqliteEventLogStorage)
+    batches = isinstance(context.instance.event_log_storage, BulkEventLogStorage)
     for number, (key, result) in enumerate(results.items(), start=1):
         evaluation = AssetCheckEvaluation(
             asset_key=checked.asset_key,

@@ -15,9 +15,12 @@ from threading import RLock
 from time import sleep
 from typing import TYPE_CHECKING, Any, Final
 
+from dagster._core.events import DagsterEventType
 from dagster._core.execution.compute_logs import redirect_to_file
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 from dagster._core.storage.compute_log_manager import CapturedLogContext, ComputeIOType
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.local_compute_log_manager import IO_TYPE_EXTENSION, LocalComputeLogManager
@@ -27,13 +30,14 @@ from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from dagster._utils import ensure_file, touch_file
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, bindparam, create_engine, select
 
 from fillrate_assets.core.database_url import locate_file, quote_path
 from fillrate_assets.storage import file_lock
 
 if TYPE_CHECKING:
-    from dagster import DagsterRun, EventLogEntry
+    from dagster import AssetCheckEvaluation, DagsterRun, EventLogEntry
+    from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
     from dagster._utils.concurrency import ConcurrencyClaimStatus
 
 
@@ -45,6 +49,18 @@ _MOST_OPEN: Final = 4
 
 _SLOT_SECONDS: Final = 1
 """Between two looks for a free slot of a pool."""
+
+_EVENTS: Final = SqlEventLogStorageTable
+_CHECKS: Final = AssetCheckExecutionsTable
+_PLANNED: Final = DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED
+_EVALUATED: Final = DagsterEventType.ASSET_CHECK_EVALUATION
+_OF_PARTITIONS: Final = {
+    DagsterEventType.ASSET_MATERIALIZATION_PLANNED,
+    DagsterEventType.ASSET_MATERIALIZATION,
+    _PLANNED,
+    _EVALUATED,
+}
+"""The events that a run has for each of its partitions."""
 
 
 class LocatedSqliteRunStorage(SqliteRunStorage):
@@ -64,8 +80,11 @@ class LocatedSqliteRunStorage(SqliteRunStorage):
         return added
 
 
-class SchemaOnceEventLogStorage(SqlEventLogStorage):
-    """What an event log on SQLite has, looked up once: Dagster inspects its tables for every event."""
+class BulkEventLogStorage(SqlEventLogStorage):
+    """What an event log on SQLite has, looked up once, and what it stores of a batch, in a few statements.
+
+    Dagster inspects its tables for every event, and has up to five statements for each event of a partition.
+    """
 
     def __init__(self, *arguments: Any) -> None:  # noqa: ANN401 - those of the storage that it is mixed into
         """Open the storage, of which nothing is known yet."""
@@ -84,8 +103,87 @@ class SchemaOnceEventLogStorage(SqlEventLogStorage):
             self._asset_columns.add(column_name)
         return column_name in self._asset_columns
 
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Store what Dagster stores of the events of a run's partitions one by one."""
+        if not {event.dagster_event_type for event in events} <= _OF_PARTITIONS:
+            super().store_event_batch(events)
+            return
+        rows = [self._event_to_row(event) for event in events]
+        ids = self._insert_events(rows)
+        with self.index_transaction() as connection:
+            self._store_asset_event_tags(connection, events, ids)
+            # What is stored of an asset itself is about its last event of a kind.
+            last = {(row["asset_key"], row["dagster_event_type"]): number for number, row in enumerate(rows)}
+            for number in last.values():
+                self._store_asset_event(connection, events[number], ids[number])
+        planned: list[dict[str, Any]] = []
+        evaluated: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for event, row, number in zip(events, rows, ids, strict=True):
+            about = event.get_dagster_event()
+            if about.event_type == _PLANNED:
+                planned += _describe_planned(about.asset_check_planned_data, row, number)
+            elif about.event_type == _EVALUATED:
+                described = _describe_evaluation(about.asset_check_evaluation_data, row, number)
+                evaluated.setdefault((described["asset_key"], described["check_name"]), []).append(described)
+        with self.index_connection() as connection:
+            if planned:
+                connection.execute(_CHECKS.insert(), planned)
+            for evaluations in evaluated.values():
+                _store_evaluations(connection, evaluations)
 
-class BatchingSqliteEventLogStorage(SchemaOnceEventLogStorage, SqliteEventLogStorage):
+    def _insert_events(self, rows: list[dict[str, Any]]) -> list[int]:
+        """Insert the rows of events; their ids."""
+        with self.index_connection() as connection:
+            insert = _EVENTS.insert().returning(_EVENTS.c.id, sort_by_parameter_order=True)
+            return list(connection.execute(insert, rows).scalars())
+
+
+def _describe_planned(
+    planned: AssetCheckEvaluationPlanned, row: Mapping[str, Any], number: int
+) -> list[dict[str, Any]]:
+    """Describe a check that is to be evaluated, of each partition."""
+    subset = planned.partitions_subset
+    common = _describe_check(planned, row, number) | {"execution_status": AssetCheckExecutionRecordStatus.PLANNED.value}
+    return [common | {"partition": partition} for partition in (subset.get_partition_keys() if subset else [None])]
+
+
+def _describe_evaluation(evaluation: AssetCheckEvaluation, row: Mapping[str, Any], number: int) -> dict[str, Any]:
+    status = AssetCheckExecutionRecordStatus.SUCCEEDED if evaluation.passed else AssetCheckExecutionRecordStatus.FAILED
+    target = evaluation.target_materialization_data
+    return _describe_check(evaluation, row, number) | {
+        "execution_status": status.value,
+        "partition": evaluation.partition,
+        "materialization_event_storage_id": target.storage_id if target else None,
+    }
+
+
+def _describe_check(
+    about: AssetCheckEvaluationPlanned | AssetCheckEvaluation, row: Mapping[str, Any], number: int
+) -> dict[str, Any]:
+    return {
+        "asset_key": about.asset_key.to_string(),
+        "check_name": about.check_name,
+        "run_id": row["run_id"],
+        "evaluation_event": row["event"],
+        "evaluation_event_timestamp": row["timestamp"],
+        "evaluation_event_storage_id": number,
+    }
+
+
+def _store_evaluations(connection: Connection, evaluations: list[dict[str, Any]]) -> None:
+    """Put evaluations of a check in the places of those that a run planned, and add the others."""
+    of_check = [_CHECKS.c[name] == evaluations[0][name] for name in ("asset_key", "check_name", "run_id")]
+    planned = set(connection.execute(select(_CHECKS.c.partition).where(*of_check)).scalars())
+    there = [each | {"planned": each["partition"]} for each in evaluations if each["partition"] in planned]
+    others = [each for each in evaluations if each["partition"] not in planned]
+    if there:
+        is_planned = _CHECKS.c.partition.is_not_distinct_from(bindparam("planned"))
+        connection.execute(_CHECKS.update().where(*of_check, is_planned), there)
+    if others:
+        connection.execute(_CHECKS.insert(), others)
+
+
+class BatchingSqliteEventLogStorage(BulkEventLogStorage, SqliteEventLogStorage):
     """One transaction per database for a whole batch of events, and connections that stay open.
 
     Dagster hands over the events of many partitions in batches when DAGSTER_EVENT_BATCH_SIZE is set, but its own
@@ -105,10 +203,16 @@ class BatchingSqliteEventLogStorage(SchemaOnceEventLogStorage, SqliteEventLogSto
         return locate_file("sqlite", f"{Path(self._base_dir).absolute()}/{shard_name}.db")
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store events as Dagster does, on connections that stay open until the last."""
+        """Store events in one transaction of each database."""
         with self._one_transaction():
-            for event in events:
-                self.store_event(event)
+            super().store_event_batch(events)
+
+    def _insert_events(self, rows: list[dict[str, Any]]) -> list[int]:
+        """Insert the rows of events into the databases of their runs as well."""
+        for run_id in {row["run_id"] for row in rows}:
+            with self.run_connection(run_id) as connection:
+                connection.execute(_EVENTS.insert(), [row for row in rows if row["run_id"] == run_id])
+        return super()._insert_events(rows)
 
     def claim_concurrency_slot(
         self, concurrency_key: str, run_id: str, step_key: str, priority: int | None = None

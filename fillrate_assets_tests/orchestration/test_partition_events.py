@@ -11,7 +11,10 @@ import dagster as dg
 import pytest
 from dagster._core.events import DagsterEventType
 from dagster._core.instance.ref import InstanceRef
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
 
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.partition_events import add_partition_evaluations, add_partition_metadata
@@ -22,6 +25,7 @@ FIRST: Final = date(2026, 3, 1)
 DAYS: Final = [FIRST + timedelta(days=number) for number in range(5)]
 KEYS: Final = [str(partitions.make_key("DC01", day)) for day in DAYS]
 BY_DAY: Final = partitions.define_dc_ship_date(FIRST)
+ODD_DAYS: Final = dg.AssetCheckKey(dg.AssetKey("in_bulk"), "odd_days")
 
 
 def _make_metadata(key: str, number: int) -> dict[str, Any]:
@@ -75,8 +79,7 @@ def test_metadata_of_many_partitions_is_what_adding_it_one_by_one_gives(instance
 
 def test_a_check_gives_each_partition_of_a_range_its_own_result(instance: dg.DagsterInstance) -> None:
     _run(instance)
-    key = dg.AssetCheckKey(dg.AssetKey("in_bulk"), "odd_days")
-    history = instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+    history = instance.event_log_storage.get_asset_check_execution_history(ODD_DAYS, limit=100)
     verdicts = {record.partition: record.status for record in history if record.partition is not None}
     passed, failed = AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED
     assert verdicts == dict(zip(KEYS, [passed, failed, passed, failed, passed], strict=True))
@@ -145,7 +148,16 @@ def _read_stored(instance: dg.DagsterInstance) -> dict[str, Any]:
         assert last is not None
         stored[f"entry of {name}"] = (last.partition_key, runs.index(str(entry.asset_entry.last_run_id)))
         assert last.storage_id == max(records)
+    history = storage.get_asset_check_execution_history(ODD_DAYS, limit=100)
+    stored["evaluations"] = Counter((runs.index(each.run_id), *_summarize_check(each)) for each in history)
     return stored
+
+
+def _summarize_check(record: AssetCheckExecutionRecord) -> tuple[object, ...]:
+    assert record.event is not None
+    evaluation = record.event.get_dagster_event().asset_check_evaluation_data
+    target = evaluation.target_materialization_data
+    return record.partition, record.status, evaluation.partition, target and target.run_id == record.run_id
 
 
 def test_events_stored_in_batches_are_those_that_dagster_stores_one_by_one(
@@ -156,6 +168,8 @@ def test_events_stored_in_batches_are_those_that_dagster_stores_one_by_one(
     assert ours == theirs
     assert ours["partitions of in_bulk"] == set(KEYS)
     assert sum(ours["tags of in_bulk"].values()) == 2 * len(KEYS)
+    # Each partition, and the check as a whole.
+    assert len(ours["evaluations"]) == 2 * (len(KEYS) + 1)
 
 
 def test_the_storage_of_dagster_yaml_is_the_batching_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
