@@ -28,7 +28,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import exports
 from fillrate_assets.fillrate.rules import rejects
 from fillrate_assets.storage import sql
-from fillrate_assets_tests.conftest import ROOT, SMALL, TINY, copy_home
+from fillrate_assets_tests.conftest import ROOT, SMALL, TINY, clear_environment, copy_home
 from fillrate_assets_tests.fixtures.cloud import Cloud
 from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.instances import open_in_memory
@@ -37,7 +37,9 @@ from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
 pytestmark = pytest.mark.slow
 
 DC, HELD_DAY = SMALL.snapshot_gap
-DAYS = [HELD_DAY + timedelta(days=offset) for offset in range(-8, 3)]
+DAYS = [HELD_DAY + timedelta(days=offset) for offset in range(-5, 2)]
+"""From a day with rejects, over a Sunday, when nothing ships."""
+
 PUBLISHED = [day for day in DAYS if day != HELD_DAY]
 OPEN = [day for day in PUBLISHED if day in SMALL.ship_days]
 FILES = ["fill_rates.csv", "lost_cases.csv", "report.xlsx"]
@@ -63,8 +65,27 @@ def exported(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -
     """Made once: tests only read it."""
     home = Home(copy_home(network_template, tmp_path_factory.mktemp("exported")))
     with open_in_memory() as instance:
-        home.run(instance, DC, DAYS[0], DAYS[-1])
-        yield Exported(home, home.export(instance, DC, DAYS[0], DAYS[-1]))
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            clear_environment(monkeypatch)
+            home.run(instance, DC, DAYS[0], DAYS[-1])
+            result = home.export(instance, DC, DAYS[0], DAYS[-1])
+        yield Exported(home, result)
+
+
+@pytest.fixture(scope="module")
+def one_day_template(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with one day published and exported. Tests take copies."""
+    home = Home(copy_home(network_template, tmp_path_factory.mktemp("one day")))
+    with pytest.MonkeyPatch.context() as monkeypatch, open_in_memory() as instance:
+        clear_environment(monkeypatch)
+        home.run(instance, "DC01", DAY)
+        home.export(instance, "DC01", DAY)
+    return home.directory
+
+
+@pytest.fixture
+def one_day(one_day_template: Path, tmp_path: Path) -> Home:
+    return Home(copy_home(one_day_template, tmp_path))
 
 
 def _get_folder(home: Home, day: date, dc: str = DC) -> Path:
@@ -208,15 +229,14 @@ def test_a_held_day_that_was_never_published_has_no_files_and_says_why(exported:
     assert {name: value.value for name, value in shown.items()} == {"held": "no instock snapshot for the day"}
 
 
-def test_a_day_that_was_never_published_says_so(network_home: Home, instance: dg.DagsterInstance) -> None:
-    network_home.run(instance, "DC01", DAY)
-    result = network_home.export(instance, "DC01", DAY, DAY + timedelta(days=1))
+def test_a_day_that_was_never_published_says_so(one_day: Home, instance: dg.DagsterInstance) -> None:
+    result = one_day.export(instance, "DC01", DAY, DAY + timedelta(days=1))
     shown = {
         event.partition: event.metadata
         for event in result.asset_materializations_for_node(exports.exports.key.to_python_identifier())
     }
     assert shown[f"DC01|{DAY + timedelta(days=1)}"]["held"].value == "not published yet"
-    assert {Path(name).parent.name for name in _read_bytes(network_home)} == {f"ship_date={DAY}"}
+    assert {Path(name).parent.name for name in _read_bytes(one_day)} == {f"ship_date={DAY}"}
 
 
 def test_running_again_changes_no_byte(exported: Exported, tmp_path: Path, instance: dg.DagsterInstance) -> None:
@@ -224,46 +244,42 @@ def test_running_again_changes_no_byte(exported: Exported, tmp_path: Path, insta
     before = _read_bytes(home)
     assert before
     home.run(instance, DC, DAYS[0], DAYS[-1])
-    for day in DAYS:
+    for day in (DAYS[0], HELD_DAY, DAYS[-1]):
         home.export(instance, DC, day)
     assert _read_bytes(home) == before
 
 
 def test_a_correction_is_exported_and_a_held_day_keeps_its_last_files(
-    network_home: Home, instance: dg.DagsterInstance
+    one_day: Home, instance: dg.DagsterInstance
 ) -> None:
-    network_home.run(instance, "DC01", DAY)
-    network_home.export(instance, "DC01", DAY)
-    first = _read_bytes(network_home)
-    network_home.correct("DC01", DAY, DAY)
-    network_home.run(instance, "DC01", DAY)
-    network_home.export(instance, "DC01", DAY)
-    corrected = _read_bytes(network_home)
+    first = _read_bytes(one_day)
+    one_day.correct("DC01", DAY, DAY)
+    one_day.run(instance, "DC01", DAY)
+    one_day.export(instance, "DC01", DAY)
+    corrected = _read_bytes(one_day)
     assert {name for name in first if first[name] != corrected[name]} == set(first)
-    table = _read_csv(_get_folder(network_home, DAY, "DC01") / "lost_cases.csv", schema.LOST_CASES)
-    assert table.equals(network_home.store.read_records("DC01", DAY))
+    table = _read_csv(_get_folder(one_day, DAY, "DC01") / "lost_cases.csv", schema.LOST_CASES)
+    assert table.equals(one_day.store.read_records("DC01", DAY))
     moved = "UPDATE instock_snapshots SET snapshot_date = '1999-01-01' WHERE dc = 'DC01' AND snapshot_date = :day"
-    with sql.get_engine(network_home.settings.sources.instock_warehouse_url).begin() as connection:
+    with sql.get_engine(one_day.settings.sources.instock_warehouse_url).begin() as connection:
         connection.execute(sa.text(moved), {"day": DAY})
-    network_home.run(instance, "DC01", DAY)
-    network_home.export(instance, "DC01", DAY)
-    assert network_home.store.read_ledger("DC01")["state"].to_list() == ["HELD"]
-    assert _read_bytes(network_home) == corrected
+    one_day.run(instance, "DC01", DAY)
+    one_day.export(instance, "DC01", DAY)
+    assert one_day.store.read_ledger("DC01")["state"].to_list() == ["HELD"]
+    assert _read_bytes(one_day) == corrected
 
 
 def test_records_that_break_their_type_fail_by_name_and_leave_the_files(
-    network_home: Home, instance: dg.DagsterInstance
+    one_day: Home, instance: dg.DagsterInstance
 ) -> None:
-    network_home.run(instance, "DC01", DAY)
-    network_home.export(instance, "DC01", DAY)
-    before = _read_bytes(network_home)
-    item = network_home.store.read_records("DC01", DAY)["item"][0]
-    with sql.get_engine(network_home.settings.storage.record_store_url).begin() as connection:
+    before = _read_bytes(one_day)
+    item = one_day.store.read_records("DC01", DAY)["item"][0]
+    with sql.get_engine(one_day.settings.storage.record_store_url).begin() as connection:
         changed = connection.execute(
             sa.text("UPDATE lost_cases SET path = 'ELSEWHERE' WHERE item = :item"), {"item": item}
         )
         assert changed.rowcount == 1
-    result = network_home.export(instance, "DC01", DAY, raise_on_error=False)
+    result = one_day.export(instance, "DC01", DAY, raise_on_error=False)
     assert not result.success
     (failure,) = [event.step_failure_data for event in result.all_events if event.is_step_failure]
     assert failure.error is not None
@@ -272,7 +288,7 @@ def test_records_that_break_their_type_fail_by_name_and_leave_the_files(
     assert 'Violated "CategoricalColumnConstraint" for column "path"' in shown
     assert f"Rows (dc, ship_date, item, path): DC01/{DAY}/{item}/ELSEWHERE" in shown
     assert not [event for event in result.all_events if event.is_step_up_for_retry]
-    assert _read_bytes(network_home) == before
+    assert _read_bytes(one_day) == before
 
 
 def test_exports_on_s3_are_those_on_disk(
@@ -302,6 +318,7 @@ def test_exports_on_s3_are_those_on_disk(
 def test_days_are_exported_when_they_are_published_and_not_when_items_are_read(
     network_home: Home, instance: dg.DagsterInstance
 ) -> None:
+    days = SMALL.ship_days[:3]
     instance.add_dynamic_partitions("dc", SMALL.dc_codes)
 
     def read_requested(cursor: object) -> tuple[set[str | None], object]:
@@ -315,18 +332,18 @@ def test_days_are_exported_when_they_are_published_and_not_when_items_are_read(
 
     wanted, cursor = read_requested(None)
     assert wanted == set()
-    network_home.run(instance, DC, DAYS[0], DAYS[1])
-    both = {f"{DC}|{day}" for day in DAYS[:2]}
+    network_home.run(instance, DC, days[0], days[1])
+    both = {f"{DC}|{day}" for day in days[:2]}
     wanted, cursor = read_requested(cursor)
     assert wanted == both
-    network_home.export(instance, DC, DAYS[0], DAYS[1])
-    network_home.run(instance, DC, DAYS[2])
+    network_home.export(instance, DC, days[0], days[1])
+    network_home.run(instance, DC, days[2])
     wanted, cursor = read_requested(cursor)
-    assert wanted == {f"{DC}|{DAYS[2]}"}
+    assert wanted == {f"{DC}|{days[2]}"}
     # A day long past that is published again is exported again.
-    network_home.run(instance, DC, DAYS[0])
+    network_home.run(instance, DC, days[0])
     wanted, _ = read_requested(cursor)
-    assert wanted == {f"{DC}|{DAYS[0]}"}
+    assert wanted == {f"{DC}|{days[0]}"}
 
 
 @pytest.mark.parametrize("frame", [schema.LOST_CASES, schema.FILL_RATES])

@@ -22,8 +22,9 @@ from fillrate_assets.fillrate.schema import ITEM_DAYS
 from fillrate_assets.notifications.outbox import OUTBOX
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.ui_metadata import split_by_day
+from fillrate_assets.sample.network import Network
 from fillrate_assets.storage import sql
-from fillrate_assets_tests.conftest import SMALL, copy_home
+from fillrate_assets_tests.conftest import SMALL, TINY, clear_environment, copy_home
 from fillrate_assets_tests.fixtures.home import QUIET, Home
 from fillrate_assets_tests.fixtures.instances import open_in_memory
 
@@ -31,7 +32,8 @@ pytestmark = pytest.mark.slow
 
 PARTITIONED = sorted(asset.key.path[-1] for asset in assets.ASSETS if asset is not assets.items)
 TABLES = {key.path[-1]: table for key, table in assets.TABLES.items()}
-WEEK = [SMALL.first + timedelta(days=number) for number in range(7)]
+AROUND_SUNDAY = Network(seed=1, dcs=2, items=100, days=4, last=date(2026, 2, 16))
+DAYS = list_dates(AROUND_SUNDAY.first, AROUND_SUNDAY.last)
 HELD_DC, HELD_DAY = SMALL.snapshot_gap
 
 
@@ -58,16 +60,21 @@ class MainRun:
 def ran(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MainRun]:
     """Made once: tests only read it."""
     home = Home(copy_home(network_template, tmp_path_factory.mktemp("ran")))
-    days = [HELD_DAY + timedelta(days=offset) for offset in range(-8, 3)]
+    # From a day with rejects, over a Sunday, when nothing ships.
+    days = [HELD_DAY + timedelta(days=offset) for offset in range(-5, 2)]
     with open_in_memory() as instance:
-        yield MainRun(home, instance, home.run(instance, HELD_DC, days[0], days[-1]), days)
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            clear_environment(monkeypatch)
+            result = home.run(instance, HELD_DC, days[0], days[-1])
+        yield MainRun(home, instance, result, days)
 
 
 @pytest.fixture(scope="module")
 def two_days_template(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of which two ship days of a DC are published. Tests take copies."""
     home = Home(copy_home(network_template, tmp_path_factory.mktemp("two days")))
-    with open_in_memory() as instance:
+    with pytest.MonkeyPatch.context() as monkeypatch, open_in_memory() as instance:
+        clear_environment(monkeypatch)
         home.run(instance, "DC01", *SMALL.ship_days[:2])
     return home.directory
 
@@ -181,6 +188,7 @@ def test_numbers_in_the_ui_have_what_is_in_doubt_of_them_beside_them(ran: MainRu
     rejected = {
         str(partitions.make_key(*day)): rows.filter(disposition="REJECTED").height for day, rows in lines.items()
     }
+    assert any(rejected.values())
     for name in ("lost_cases", "fill_rates"):
         for key, shown in ran.read_metadata(name).items():
             in_doubt = str(shown["in_doubt"].value) if "in_doubt" in shown else ""
@@ -208,30 +216,36 @@ def test_every_other_check_of_good_data_passes_or_only_warns(ran: MainRun) -> No
     assert errors == ["lost_cases.held_days"]
 
 
-def test_people_are_notified_of_a_held_day_once(network_home: Home, instance: dg.DagsterInstance) -> None:
+def test_people_are_notified_of_a_held_day_once(
+    tiny_template: Path, tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    home, (dc, day) = Home(copy_home(tiny_template, tmp_path)), TINY.snapshot_gap
     for _ in range(2):
-        network_home.run(instance, HELD_DC, HELD_DAY)
-    (message,) = network_home.read_stored()[OUTBOX.name]
+        home.run(instance, dc, day)
+    (message,) = home.read_stored()[OUTBOX.name]
     assert message == (
-        f"{HELD_DC} {HELD_DAY} is held",
+        f"{dc} {day} is held",
         (
             "no instock snapshot for the day; there are no records for that day\n"
             "To do: have the feed corrected or delivered again. The sensor tries the day again; or run it: "
-            f"fillrate run --dc {HELD_DC} --from {HELD_DAY} --to {HELD_DAY}"
+            f"fillrate run --dc {dc} --from {day} --to {day}"
         ),
         None,
     )
 
 
 @pytest.fixture(scope="module")
-def at_once_and_one_by_one(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Home]:
-    """A week as one run, and as a run for each day; tests only read them."""
-    directory = tmp_path_factory.mktemp("week")
-    at_once, one_by_one = (Home(copy_home(network_template, directory / name)) for name in ("at once", "one by one"))
-    with open_in_memory() as instance:
-        at_once.run(instance, "DC01", WEEK[0], WEEK[-1])
+def at_once_and_one_by_one(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, Home]:
+    """The same days as one run, and as a run for each; tests only read them."""
+    directory = tmp_path_factory.mktemp("days")
+    with pytest.MonkeyPatch.context() as monkeypatch, open_in_memory() as instance:
+        clear_environment(monkeypatch)
+        at_once = Home(directory / "home")
+        at_once.generate(AROUND_SUNDAY)
+        one_by_one = Home(copy_home(at_once.directory, directory / "one by one"))
+        at_once.run(instance, "DC01", DAYS[0], DAYS[-1])
         job = one_by_one.defs.resolve_job_def(JOB)
-        for day in WEEK:
+        for day in DAYS:
             job.execute_in_process(
                 run_config=QUIET, instance=instance, partition_key=str(partitions.make_key("DC01", day))
             )
@@ -239,8 +253,8 @@ def at_once_and_one_by_one(network_template: Path, tmp_path_factory: pytest.Temp
 
 
 @pytest.fixture
-def week(at_once_and_one_by_one: tuple[Home, Home], tmp_path: Path) -> Home:
-    """A week that is published."""
+def few_days(at_once_and_one_by_one: tuple[Home, Home], tmp_path: Path) -> Home:
+    """Days that are published."""
     at_once, _ = at_once_and_one_by_one
     return Home(copy_home(at_once.directory, tmp_path))
 
@@ -263,29 +277,29 @@ def test_a_range_in_one_run_and_each_day_in_its_own_give_the_same_rejects(
     assert one_by_one.read_stored() == at_once.read_stored()
 
 
-def test_running_again_changes_nothing(week: Home, instance: dg.DagsterInstance) -> None:
-    before = week.read_stored(without=set())
-    again = week.run(instance, "DC01", WEEK[0], WEEK[-1])
-    assert week.read_stored(without=set()) == before
+def test_running_again_changes_nothing(few_days: Home, instance: dg.DagsterInstance) -> None:
+    before = few_days.read_stored(without=set())
+    again = few_days.run(instance, "DC01", DAYS[0], DAYS[-1])
+    assert few_days.read_stored(without=set()) == before
     shown_of = [event.metadata for event in again.asset_materializations_for_node("fillrate__published_records")]
-    assert [(each["changed"].value, each["restated_values"].value) for each in shown_of] == [(False, 0)] * len(WEEK)
+    assert [(each["changed"].value, each["restated_values"].value) for each in shown_of] == [(False, 0)] * len(DAYS)
 
 
 def test_only_changed_days_are_read_again_and_their_dependants_are_judged_again(
-    week: Home, instance: dg.DagsterInstance
+    few_days: Home, instance: dg.DagsterInstance
 ) -> None:
-    first, *_, last = WEEK
-    result = week.run(instance, "DC01", first, last, changed=[first])
+    first, *_, last = DAYS
+    result = few_days.run(instance, "DC01", first, last, changed=[first])
     # Dagster counts the whole range as materialized; what is shown of a day is what was done for it.
     events = {name: result.asset_materializations_for_node(f"{assets.AREA}__{name}") for name in PARTITIONED}
     shown_of = {
         name: sum("dagster/partition_row_count" in event.metadata for event in of_asset)
         for name, of_asset in events.items()
     }
-    assert {len(of_asset) for of_asset in events.values()} == {len(WEEK)}
+    assert {len(of_asset) for of_asset in events.values()} == {len(DAYS)}
     assert shown_of == {
         **dict.fromkeys(("orders", "shipments", "instock_snapshots", "classified_lines", "item_days", "fill_rates"), 1),
-        **dict.fromkeys(("rolling_averages", "lost_cases"), len(WEEK)),
+        **dict.fromkeys(("rolling_averages", "lost_cases"), len(DAYS)),
         "published_records": 0,
     }
 
