@@ -29,11 +29,12 @@ def _read_queued(home: Home) -> dict[str, dict[str, str]]:
 
 
 def test_the_daemon_is_killed_between_a_launch_and_its_cursor(
-    published_home: Home, tmp_path: Path, instance: dg.DagsterInstance
+    tiny_published_template: Path, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
-    published_home.sample.advance()
-    shutil.copy(ROOT / "dagster.yaml", published_home.directory)
-    killed, whole = published_home, Home(copy_home(published_home.directory, tmp_path / "whole"))
+    killed = Home(copy_home(tiny_published_template, tmp_path))
+    killed.sample.advance()
+    shutil.copy(ROOT / "dagster.yaml", killed.directory)
+    whole = Home(copy_home(killed.directory, tmp_path / "whole"))
     assert sensor_daemon.look(whole.directory) == 0
     expected = _read_queued(whole)
     assert sensor_daemon.look(killed.directory, dies_at="RUN_LAUNCHED") == -signal.SIGKILL

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -32,6 +32,7 @@ from fillrate_assets_tests.fixtures.ticks import Ticking
 
 pytestmark = [pytest.mark.slow, pytest.mark.first]
 
+SHORT: Final = replace(TINY, days=6)
 SOURCES: Final = ("order_system_url", "shipping_records_url", "instock_warehouse_url")
 
 
@@ -56,7 +57,7 @@ class Both:
         for each in (self.embedded, self.served):
             each.run(requests)
         here, there = self.embedded.home, self.served.home
-        assert read_published(there.store, TINY) == read_published(here.store, TINY)
+        assert read_published(there.store, SHORT) == read_published(here.store, SHORT)
         for frame in assets.TABLES.values():
             if frame.name == "items":
                 assert there.lake.read_whole(frame).collect().equals(here.lake.read_whole(frame).collect())
@@ -68,7 +69,7 @@ class Both:
 @pytest.fixture
 def both(postgres: Postgres, aws: Cloud, tmp_path: Path, instance: dg.DagsterInstance) -> Both:
     embedded = Home(tmp_path / "embedded" / "home")
-    embedded.generate(TINY)
+    embedded.generate(SHORT)
     orders, shipments = (postgres.create_database(f"{name} {uuid4()}") for name in ("orders", "shipments"))
     with sql.get_engine(orders).begin() as connection:
         connection.execute(sa.schema.CreateSchema("Order System"))
@@ -79,7 +80,7 @@ def both(postgres: Postgres, aws: Cloud, tmp_path: Path, instance: dg.DagsterIns
     for each in tables:
         each.fill(embedded)
     warehouse = embedded.systems.instock_warehouse
-    stock = pl.concat(warehouse.read_snapshots(dc, TINY.first, TINY.last) for dc in TINY.dc_codes).drop("problem")
+    stock = pl.concat(warehouse.read_snapshots(dc, SHORT.first, SHORT.last) for dc in SHORT.dc_codes).drop("problem")
     topic = aws.create_topic()
     served = connect_servers(
         Home(copy_home(embedded.directory, tmp_path)),
@@ -117,12 +118,12 @@ def _count_queries() -> Iterator[Counter[str]]:
 
 def test_the_platform_on_servers_is_the_embedded_one(both: Both, instance: dg.DagsterInstance) -> None:
     embedded, served = both.embedded.home, both.served.home
-    dc, day = TINY.dc_codes[0], TINY.ship_days[4]
-    held_dc, held_day = TINY.snapshot_gap
+    dc, day = SHORT.dc_codes[0], SHORT.ship_days[2]
+    held_dc, held_day = SHORT.snapshot_gap
     assert read_changes(served) == read_changes(embedded)
 
     everything = both.tick()
-    assert len(everything) == len(TINY.dc_codes)
+    assert len(everything) == len(SHORT.dc_codes)
     both.run(everything)
     assert not (served.directory / "lake").exists()
     ((subject, body),) = both.topic.list_received()
@@ -144,7 +145,7 @@ def test_the_platform_on_servers_is_the_embedded_one(both: Both, instance: dg.Da
     for each in both.tables:
         each.correct(embedded)
     (correction,) = both.tick()
-    wanted = partitions.make_range_tags(dc, day, TINY.ship_days[-1]) | {partitions.CHANGED_TAG: day.isoformat()}
+    wanted = partitions.make_range_tags(dc, day, SHORT.ship_days[-1]) | {partitions.CHANGED_TAG: day.isoformat()}
     assert correction.tags.items() >= wanted.items()
     both.run([correction])
     first_restated = sa.select(RESTATEMENTS.c.dc, sa.func.min(RESTATEMENTS.c.ship_date)).group_by(RESTATEMENTS.c.dc)

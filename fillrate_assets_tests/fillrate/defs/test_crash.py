@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Final
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from fillrate_assets.cli import launcher
@@ -25,6 +27,21 @@ def _read_ledger(rows: Rows, days: list[date]) -> list[tuple[object, ...]]:
     return [row for row in rows["ledger"] if row[1] in {str(day) for day in days}]
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What is stored before and after an undisturbed run, read once."""
+
+    before: Rows
+    after: Rows
+    lake: dict[str, pl.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def expected(undisturbed: Undisturbed) -> Expected:
+    before, after = undisturbed.before, undisturbed.after
+    return Expected(before.read_stored(), after.read_stored(), after.read_frames())
+
+
 @pytest.mark.parametrize(
     ("where", "which"),
     [
@@ -34,23 +51,27 @@ def _read_ledger(rows: Rows, days: list[date]) -> list[tuple[object, ...]]:
     ],
 )
 def test_a_run_after_a_killed_one_leaves_what_an_undisturbed_run_leaves(
-    undisturbed: Undisturbed, where: str, which: str, tmp_path: Path, instance: dg.DagsterInstance
+    undisturbed: Undisturbed,
+    expected: Expected,
+    where: str,
+    which: str,
+    tmp_path: Path,
+    instance: dg.DagsterInstance,
 ) -> None:
     home = Home(copy_home(undisturbed.before.directory, tmp_path))
-    before = home.read_stored()
     run_and_kill(home, RANGE, where, which)
     crashed = home.read_stored()
     if where == "publish":
         done = CORRECTED[: int(which) - 1]
         # A day is stored whole or as before.
-        assert _read_ledger(crashed, done) == _read_ledger(undisturbed.after.read_stored(), done)
-        assert _read_ledger(crashed, DAYS[len(done) :]) == _read_ledger(before, DAYS[len(done) :])
+        assert _read_ledger(crashed, done) == _read_ledger(expected.after, done)
+        assert _read_ledger(crashed, DAYS[len(done) :]) == _read_ledger(expected.before, DAYS[len(done) :])
     elif which != "published_records":
-        assert crashed == before
+        assert crashed == expected.before
     home.run(instance, DC, DAYS[0], DAYS[-1])
-    assert home.read_stored() == undisturbed.after.read_stored()
+    assert home.read_stored() == expected.after
     lake = home.read_frames()
-    assert all(lake[name].equals(rows) for name, rows in undisturbed.after.read_frames().items())
+    assert all(lake[name].equals(rows) for name, rows in expected.lake.items())
 
 
 def test_the_instance_of_a_killed_run_takes_the_next_one(
