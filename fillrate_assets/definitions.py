@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
 from typing import Any, Final
@@ -24,7 +25,8 @@ from fillrate_assets.buffers.history_store import HistoryStore
 from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
-from fillrate_assets.fillrate.defs import assets, checks, exports, health_checks, history, sensors
+from fillrate_assets.core import extras
+from fillrate_assets.fillrate.defs import assets, checks, exports, health_checks, history, saved_views, sensors
 from fillrate_assets.fillrate.defs import resources as fillrate_resources
 from fillrate_assets.fillrate.defs.lake_repair import LakeRepair
 from fillrate_assets.fillrate.defs.source_versions import Sources
@@ -67,6 +69,24 @@ RESOURCES: Final = {
 """How the UI shows each system, by resource key."""
 
 
+@dataclass(frozen=True)
+class ViewMail:
+    """What sends saved views of the buyers' pages, which need an extra that the assets do without."""
+
+    settings: Settings
+
+    def send_due(self, now: datetime) -> dict[str, Any]:
+        """Send what is due; return how many messages were written, sent, failed and given up, and which problems."""
+        extras.require("web", "the schedule saved_views")
+        from fillrate_assets.web.server import make_view_sender  # noqa: PLC0415 - it needs an extra
+
+        result = make_view_sender(self.settings).send_due(now)
+        done = result.delivered
+        problems = "\n".join(f"{name}: {problem}" for name, problem in result.problems.items())
+        counts = {"written": len(result.written), "sent": done.sent, "failed": done.failed, "given up": done.given_up}
+        return {**counts, "problems": problems or "none"}
+
+
 def make_systems(settings: Settings) -> dict[str, Any]:
     """Make every outside system, by its resource key."""
     database, lake = Database.from_settings(settings), Lake(settings.storage.lake_root)
@@ -89,6 +109,7 @@ def make_systems(settings: Settings) -> dict[str, Any]:
         "outbox": Outbox(database, settings.notifications.alert_topic_arn),
         "policies": PolicyStore(database, settings.buffers.promotes_automatically),
         "delivery": make_alert_dispatch(settings),
+        "view_mail": ViewMail(settings),
         "fulfillment_pipeline": FulfillmentPipeline.from_settings(settings),
         "stock_network": StockNetwork(settings, make_snapshot_feed(database)),
         "lake": lake,
@@ -264,13 +285,25 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
             *fulfillment_checks.CHECKS,
             inventory_assets.reconciliation_age,
         ],
-        jobs=[job, health, months, tick, heartbeat, orders, *fulfillment_jobs.JOBS, reconciliation, counts],
+        jobs=[
+            job,
+            health,
+            months,
+            tick,
+            heartbeat,
+            orders,
+            *fulfillment_jobs.JOBS,
+            reconciliation,
+            counts,
+            saved_views.saved_views,
+        ],
         schedules=[
             health_checks.build_schedule(settings),
             history.build_schedule(),
             *schedules.build(buffer_assets.JOB),
             fulfillment_checks.build_schedule(),
             *inventory_assets.build_schedules(settings.first_ship_date),
+            saved_views.build_schedule(),
         ],
         sensors=[
             *sensors.build(JOB),

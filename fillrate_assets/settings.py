@@ -16,6 +16,7 @@ from pathlib import Path
 from secrets import token_urlsafe
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import tomlkit
 from pydantic import (
@@ -63,6 +64,15 @@ def _check_url(url: str) -> str:
     if url and not url.startswith("secret://") and not database_url.is_clear(url):
         raise ValueError(database_url.EXPECTED)
     return url
+
+
+def _check_time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        msg = "it is no IANA time zone, as Europe/Berlin"
+        raise ValueError(msg) from None
+    return name
 
 
 Url = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_+]*://", repr=False), AfterValidator(_check_url)]
@@ -250,7 +260,7 @@ class Notifications(_Section):
 
 
 class Web(_Section):
-    """The pages on which the floor answers alerts, and the control room."""
+    """The pages on which the floor answers alerts, the control room, and the pages of buyers."""
 
     feedback_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = ""
     """Where the floor reaches `fillrate serve`, as `https://feedback.example`; without it, alerts have no
@@ -296,6 +306,18 @@ class Web(_Section):
 
     targets_file: Path | None = None
     """CSV of targets that the buyers' pages show, as `fillrate report --targets` takes it; without it, none."""
+
+    subscription_domains: list[str] = Field(default_factory=list)
+    """Domains of mail to which people may have views of the buyers' pages sent, as JSON: `["example.com"]`; without
+    one, to the address that they sign in with alone."""
+
+    subscription_channels: list[Annotated[str, Field(pattern=r"^(slack|teams|email):[^:/?#]+$")]] = Field(
+        default_factory=list
+    )
+    """Channels of `channels` to which people may have views sent, as JSON: `["slack:buyers", "email:leads"]`."""
+
+    subscription_time_zone: Annotated[str, AfterValidator(_check_time_zone)] = "UTC"
+    """IANA time zone of the weekday and hour of views that are sent weekly; those of one DC have its own."""
 
 
 class Buffers(_Section):

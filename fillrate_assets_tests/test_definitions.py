@@ -247,6 +247,7 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
         "fulfillment_refire",
         "inventory_reconciliation",
         "inventory_health",
+        "saved_views",
     ]
     of_main_job = {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(JOB).nodes}
     others = {"exports", "history", "reconciliation", *BUFFERS, *EXTERNAL}
@@ -278,6 +279,7 @@ def test_the_health_checks_run_once_a_day_and_are_no_part_of_the_main_job(defs: 
         ("fulfillment_health", "*/15 * * * *", "STOPPED"),
         ("inventory_reconciliation", "0 */2 * * *", "STOPPED"),
         ("inventory_health", "*/15 * * * *", "STOPPED"),
+        ("saved_views", "*/15 * * * *", "STOPPED"),
     ]
     assert (schedule.name, schedule.job_name, schedule.cron_schedule, schedule.execution_timezone) == (
         "health_checks",

@@ -22,6 +22,7 @@ from fillrate_assets.cli.input_files import COMMANDS as FILE_COMMANDS
 from fillrate_assets.cli.inventory import inventory
 from fillrate_assets.cli.outbox import outbox
 from fillrate_assets.cli.serve import serve
+from fillrate_assets.cli.subscriptions import subscriptions
 from fillrate_assets.cli.tour import tour
 from fillrate_assets.core.codes import escape_controls
 from fillrate_assets.core.decimals import describe_overflow
@@ -100,5 +101,5 @@ def cli() -> None:
     """
 
 
-for command in (*COMMANDS, *FILE_COMMANDS, buffers, fulfillment, inventory, outbox, serve, tour):
+for command in (*COMMANDS, *FILE_COMMANDS, buffers, fulfillment, inventory, outbox, serve, subscriptions, tour):
     cli.add_command(command)

@@ -35,7 +35,7 @@ ACTION_LOG: Final = sa.Table(
     sa.Index("action_log_by_subject", "subject", "recorded_at"),
 )
 
-NamedBy = Literal["sign-in", "form", "command"]
+NamedBy = Literal["sign-in", "form", "command", "link"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,8 @@ class Action:
 
     actor: str
     named_by: NamedBy
-    """What says that it was them: their sign-in, what they typed into a form, or a command of this machine."""
+    """What says that it was them: their sign-in, what they typed into a form, a command of this machine, or a
+    signed link that a message had."""
 
     action: str
     """What, as `snooze`."""

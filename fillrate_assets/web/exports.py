@@ -73,6 +73,12 @@ FORMATS: Final[Mapping[str, tuple[Callable[[Table], bytes], str]]] = {
 """By the ending of a file's name, what writes it and its media type."""
 
 
+def make_file_name(text: str, otherwise: str) -> str:
+    """Make the name of a file, of letters, digits and dashes, without its ending."""
+    plain = "".join(each if each.isascii() and each.isalnum() else "-" for each in text)
+    return plain.strip("-")[:80] or otherwise
+
+
 def respond_with_file(table: Table, name: str, form: str) -> Response:
     """Respond with a table as a file.
 

@@ -30,6 +30,8 @@ from fillrate_assets.web.actions import Actions
 from fillrate_assets.web.app import build_app
 from fillrate_assets.web.authentication import Authenticator, ProxyHeaders, SessionSigner
 from fillrate_assets.web.buyers import app as buyers
+from fillrate_assets.web.buyers.sending import ViewSender
+from fillrate_assets.web.buyers.view_pages import ViewPages
 from fillrate_assets.web.buyers.visits import Desk
 from fillrate_assets.web.connections import BoundedProtocol
 from fillrate_assets.web.control_room import app as control_room
@@ -118,6 +120,8 @@ def serve(
     policies, alerts, answers = PolicyStore(database), NoticeStore(database), BufferStore(database)
     sessions = SessionSigner(links.secrets, _get_now)
     actions = Actions(links.base_url, links.secrets, ActionLog(database), _get_now)
+    sender = make_view_sender(settings)
+    views = ViewPages(sender, actions, ActionLog(database), settings.web)
     sign_in = _make_sign_in(settings, links, sessions)
     ways = [*_list_proxies(settings), sign_in or sessions]
     room = ControlRoom(
@@ -132,7 +136,7 @@ def serve(
         policy_version=lambda: room.policy().version,
         allowed_hosts=settings.web.allowed_hosts,
         routes=[
-            *buyers.build_routes(_make_desk(settings, links.base_url), ways, links.secrets),
+            *buyers.build_routes(sender.desk, ways, links.secrets, views),
             *control_room.build_routes(room, sessions, ways, actions, base_url=links.base_url, landing=buyers.FRONT),
             *operations.build_routes(systems, ways, actions, base_url=links.base_url),
             *(sign_in.build_routes() if sign_in else ()),
@@ -144,6 +148,18 @@ def serve(
         show(f"Once that was opened, the control room: {links.base_url}/floor")
         show(f"and operations: {links.base_url}{OPERATIONS}")
     build_server(pages, host, port).run()
+
+
+def make_view_sender(settings: Settings) -> ViewSender:
+    """Make what sends saved views.
+
+    Raises:
+        PermanentFailure: there is no URL or no secret for the links in messages, or a secret is too short.
+        SourceUnavailable: AWS Secrets Manager did not answer.
+
+    """
+    links = require_signer(settings)
+    return ViewSender.from_settings(settings, _make_desk(settings, links.base_url), links)
 
 
 def _make_desk(settings: Settings, base_url: str) -> Desk:

@@ -21,7 +21,6 @@ from fillrate_assets.storage.database import Database
 from fillrate_assets.web.access import Person
 from fillrate_assets.web.app import build_app
 from fillrate_assets.web.authentication import COOKIE
-from fillrate_assets.web.buyers.app import build_routes
 from fillrate_assets_tests.conftest import copy_home
 from fillrate_assets_tests.factories.service import NOW, SIGNER, Service
 from fillrate_assets_tests.factories.web_floor import POLICY, SECRET
@@ -78,7 +77,7 @@ def _first_page(
         links=LinkSigner(base_url, [SECRET]),
         policy_version=lambda: POLICY,
         clock=lambda: NOW,
-        routes=build_routes(Service(chosen, base_url=base_url).desk, [SIGNER], [SECRET]),
+        routes=Service(chosen, base_url=base_url).build_routes(),
     )
     with serve_app(app, listening):
         context = chromium.new_context(viewport={"width": 1280, "height": 900}, java_script_enabled=False)

@@ -1,6 +1,6 @@
 """The systems of fill rates as the Resources tab of the UI shows them."""
 
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from pydantic import Field
 
@@ -86,6 +86,25 @@ class OutboxResource(DatabaseResource):
         )
 
 
+class ViewMailResource(SystemResource):
+    """Saved views of the buyers' pages: what is due is sent by mail and chat."""
+
+    service_url: str = Field(description="Where links in messages lead.")
+    domains: list[str] = Field(description="Domains of mail to which views may be sent.")
+    channels: list[str] = Field(description="Channels of chat and mail to which views may be sent.")
+
+    @classmethod
+    def describe(cls, system: Any) -> Self:  # noqa: ANN401 - what sends views is above the areas
+        """Describe where views may be sent."""
+        web = system.settings.web
+        return cls(
+            system=system,
+            service_url=web.feedback_url,
+            domains=web.subscription_domains,
+            channels=web.subscription_channels,
+        )
+
+
 RESOURCES: Final[dict[str, type[SystemResource]]] = {
     "order_system": OrderSystemResource,
     "shipping_records": ShippingRecordsResource,
@@ -95,4 +114,5 @@ RESOURCES: Final[dict[str, type[SystemResource]]] = {
     "record_store": RecordStoreResource,
     "watermark": WatermarkResource,
     "outbox": OutboxResource,
+    "view_mail": ViewMailResource,
 }

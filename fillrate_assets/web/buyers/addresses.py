@@ -30,6 +30,7 @@ MAX_DAYS: Final = 1100
 
 Compare = Literal["previous", "year"]
 COMPARISONS: Final[Mapping[Compare, str]] = {"previous": "the days before", "year": "a year earlier"}
+_NAMES: Final = {"dc": "DC", "": "Network", CONTRACT: "Contracts"}
 _ESCAPE: Final = "~"
 _SPECIAL: Final = {"", ".", "..", NO_NAME}
 """What a path cannot have as a segment of its own, and what means something else."""
@@ -126,6 +127,18 @@ class Address:
         }
         query += [(name, value) for name, value in shown.items() if value]
         return f"{base_url}{SERVICE}{segments}{'?' if query else ''}{urlencode(query)}"
+
+
+def name_kind(kind: str) -> str:
+    """Name what a page is of."""
+    return _NAMES.get(kind, kind.capitalize())
+
+
+def make_title(address: Address) -> str:
+    """Make the title of a page."""
+    names = [show_value(each) for each in address.path[1:]]
+    at = {1: " at ", 2: " on "} if address.kind == "item" else {}
+    return name_kind(address.kind) + "".join(f"{at.get(number, ' ')}{name}" for number, name in enumerate(names))
 
 
 def parse_address(request: Request, root: str = SERVICE) -> Address:

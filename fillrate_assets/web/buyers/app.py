@@ -9,6 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -26,11 +27,20 @@ from fillrate_assets.web.buyers.addresses import (
     NO_NAME,
     Address,
     encode_value,
+    make_title,
+    name_kind,
     show_value,
 )
 from fillrate_assets.web.buyers.change_pages import PATH as CHANGES
-from fillrate_assets.web.buyers.change_pages import LastLook, link_since, make_changes, parse_since, redirect_to_last
-from fillrate_assets.web.buyers.contract_pages import make_vendors, read_contract
+from fillrate_assets.web.buyers.change_pages import (
+    LastLook,
+    find_shown_dcs,
+    link_since,
+    make_changes,
+    parse_since,
+    redirect_to_last,
+)
+from fillrate_assets.web.buyers.contract_pages import SHEETS, make_vendors, read_contract
 from fillrate_assets.web.buyers.item_pages import explain_day, make_days, make_lines, parse_day, read_days
 from fillrate_assets.web.buyers.parts import (
     describe_doubts,
@@ -41,9 +51,11 @@ from fillrate_assets.web.buyers.parts import (
     read_losses,
     sum_parties,
 )
+from fillrate_assets.web.buyers.sending import VIEWS
 from fillrate_assets.web.buyers.tables import Part, cut_page
+from fillrate_assets.web.buyers.view_pages import SignIns, ViewPages, link_form
 from fillrate_assets.web.buyers.visits import Desk, Visit
-from fillrate_assets.web.exports import FORMATS, XLSX, respond_with_file, write_sheets
+from fillrate_assets.web.exports import FORMATS, XLSX, make_file_name, respond_with_file, write_sheets
 from fillrate_assets.web.rendering import make_templates
 from fillrate_assets.web.signed_in import SERVICE, PageProblem, Pages, find_person, list_other_parts
 from fillrate_assets.web.tables import PAGE_ROWS, Change, Link, Table, format_cell, is_number
@@ -54,22 +66,15 @@ _PROBLEMS: Final = {
 }
 FRONT: Final = "/"
 MAX_SEARCH: Final = 100
-_NAMES: Final = {"dc": "DC", "": "Network", CONTRACT: "Contracts"}
 _SPANS: Final = {"Since yesterday": 1, "Last week": 7, "Last 4 weeks": 28}
-_SHEETS: Final = {
-    "total": "Contract",
-    "item-days": "Item-days",
-    "lines": "Lines that prove it",
-    "others": "Waived and not supply",
-}
 
 
 class BuyersPages:
     """The pages of the service."""
 
-    def __init__(self, desk: Desk, look: LastLook) -> None:
+    def __init__(self, desk: Desk, look: LastLook, sign_ins: SignIns | None = None) -> None:
         """Show what a desk has."""
-        self._desk, self._look = desk, look
+        self._desk, self._look, self._sign_ins = desk, look, sign_ins
         shared = {
             "base": desk.base_url,
             "formats": [*FORMATS],
@@ -83,6 +88,7 @@ class BuyersPages:
 
     def show(self, request: Request) -> Response:
         """Show a page of the service, or a table of one."""
+        self._greet(request)
         visit = self._desk.open_visit(request)
         if visit.address.kind == CONTRACT:
             return self._show_contract(request, visit)
@@ -194,15 +200,12 @@ class BuyersPages:
 
     def show_changes(self, request: Request) -> Response:
         """Show what changed since a moment."""
-        person, dcs = self._desk.find_dcs(request)
+        person = self._greet(request)
+        dcs, own_dcs = find_shown_dcs(self._desk, request)
         if "since" not in request.query_params:
             return redirect_to_last(self._desk, self._look, request)
-        restricted = not person.select_dcs([NO_NAME])
-        chosen = request.query_params.getlist("dc")
-        if any(dc not in dcs for dc in chosen):
-            raise HTTPException(404)
         since = parse_since(request)
-        table = make_changes(self._desk, since, chosen or ([*dcs] if restricted else None))
+        table = make_changes(self._desk, since, dcs)
         form = request.query_params.get("format")
         if form is not None:
             _require_form(form)
@@ -213,11 +216,12 @@ class BuyersPages:
             "rows": len(table.rows),
             "lost": Change(sum((row[2] for row in table.rows if isinstance(row[2], Decimal)), Decimal(0))),
             "since": since,
-            "own_dcs": dcs if restricted else (),
+            "own_dcs": own_dcs,
+            "save_link": link_form(self._desk.base_url, _link_changes(request)),
             "spans": {name: link_since(self._desk, now - timedelta(days=days)) for name, days in _SPANS.items()},
             "link_file": lambda form: f"{link_since(self._desk, since)}&format={form}",
         }
-        return self.pages.render("changes.html", {**self._describe_frame(person), "title": "What changed", **values})
+        return self.pages.render("changes.html", {**self.describe_frame(person), "title": "What changed", **values})
 
     def search(self, request: Request) -> Response:
         """Show what has the words that someone looks for."""
@@ -232,14 +236,14 @@ class BuyersPages:
             "title": "Search",
             "q": searched,
             "found": {
-                _name_kind(kind): [
+                name_kind(kind): [
                     (name, text, Address((kind, name)).format(self._desk.base_url)) for name, text in rows
                 ]
                 for kind, rows in found.items()
                 if rows
             },
         }
-        return self.pages.render("search.html", {**self._describe_frame(person), **values})
+        return self.pages.render("search.html", {**self.describe_frame(person), **values})
 
     def show_front(self, request: Request) -> Response:
         """Lead to the first page of a role."""
@@ -249,7 +253,14 @@ class BuyersPages:
             raise HTTPException(404)
         return RedirectResponse(f"{self._desk.base_url}{first}", status_code=303)
 
-    def _describe_frame(self, person: Person, here: Address | None = None) -> dict[str, Any]:
+    def _greet(self, request: Request) -> Person:
+        """Find who visits, and note which roles they have now."""
+        person = find_person(request)
+        if self._sign_ins is not None:
+            self._sign_ins.note(person)
+        return person
+
+    def describe_frame(self, person: Person, here: Address | None = None) -> dict[str, Any]:
         """Describe what is around every page: where else one can go."""
         base_url = self._desk.base_url
         now = Address(period=here.period, compare=here.compare) if here else Address()
@@ -258,15 +269,17 @@ class BuyersPages:
                 ("Network", now.format(base_url)),
                 ("Contracts", replace(now, path=(CONTRACT,)).format(base_url)),
                 ("What changed", f"{base_url}{CHANGES}"),
+                ("Saved views", f"{base_url}{VIEWS}"),
                 *((name, f"{base_url}{path}") for path, name in list_other_parts(person, SERVICE).items()),
             ],
             "kind": here.kind if here else None,
             "subtitle": None,
+            "save_link": "",
             "q": "",
         }
 
     def _render(self, template: str, visit: Visit, **values: Any) -> Response:  # noqa: ANN401 - whatever the template shows
-        frame = self._describe_frame(visit.person, visit.address)
+        frame = self.describe_frame(visit.person, visit.address)
         return self.pages.render(template, {**frame, **describe_visit(visit), **values})
 
 
@@ -286,7 +299,7 @@ def describe_visit(visit: Visit) -> dict[str, Any]:
     return {
         "visit": visit,
         "kind": address.kind,
-        "title": _make_title(address),
+        "title": make_title(address),
         "subtitle": described.get("description"),
         "period": visit.period,
         "compared": visit.earlier if visit.compared else None,
@@ -299,17 +312,8 @@ def describe_visit(visit: Visit) -> dict[str, Any]:
         "here": address.show_all().format(base_url),
         "own_dcs": visit.dcs if visit.restricted else (),
         "fields": _list_fields(address),
+        "save_link": link_form(base_url, replace(address, page=1).format("")),
     }
-
-
-def _make_title(address: Address) -> str:
-    names = [show_value(each) for each in address.path[1:]]
-    at = {1: " at ", 2: " on "} if address.kind == "item" else {}
-    return _name_kind(address.kind) + "".join(f"{at.get(number, ' ')}{name}" for number, name in enumerate(names))
-
-
-def _name_kind(kind: str) -> str:
-    return _NAMES.get(kind, kind.capitalize())
 
 
 def _list_fields(address: Address) -> list[tuple[str, str]]:
@@ -344,7 +348,7 @@ def send_file(table: Table, visit: Visit, form: str) -> Response:
 
 def send_pack(tables: Mapping[str, Table], visit: Visit) -> Response:
     """Send what a vendor is shown of its contract, a sheet for each table."""
-    book = write_sheets({_SHEETS[name]: table for name, table in tables.items()})
+    book = write_sheets({SHEETS[name]: table for name, table in tables.items()})
     headers = {"Content-Disposition": f'attachment; filename="{_name_file(visit)}.xlsx"'}
     return Response(book, media_type=XLSX, headers=headers)
 
@@ -356,25 +360,33 @@ def _require_form(form: str) -> None:
 
 def _name_file(visit: Visit) -> str:
     names = "-".join(escape_controls(show_value(each)) for each in visit.address.path)
-    plain = "".join(each if each.isascii() and each.isalnum() else "-" for each in f"{names}-{visit.address.table}")
-    return plain.strip("-")[:80] or "service"
+    return make_file_name(f"{names}-{visit.address.table}", "service")
 
 
-def build_routes(desk: Desk, ways: Sequence[Authenticator], secrets: Sequence[str]) -> list[BaseRoute]:
+def _link_changes(request: Request) -> str:
+    query = urlencode([("dc", dc) for dc in request.query_params.getlist("dc")])
+    return f"{CHANGES}?{query}" if query else CHANGES
+
+
+def build_routes(
+    desk: Desk, ways: Sequence[Authenticator], secrets: Sequence[str], views: ViewPages
+) -> list[BaseRoute]:
     """Build the routes of the buyers' pages.
 
     Args:
         desk: what the pages are made of.
         ways: how people are identified.
         secrets: sign when a browser last looked at what changed.
+        views: the pages of saved views.
 
     """
-    shown = BuyersPages(desk, LastLook(secrets, desk.base_url.startswith("https:")))
+    shown = BuyersPages(desk, LastLook(secrets, desk.base_url.startswith("https:")), views.sign_ins)
     routes = [
         Route(FRONT, shown.show_front),
         Route(SERVICE, shown.show),
         Route(f"{SERVICE}/{{rest:path}}", shown.show),
         Route(CHANGES, shown.show_changes),
         Route("/search", shown.search),
+        *views.build_routes(shown.pages, shown.describe_frame),
     ]
     return shown.pages.build_routes(routes, ways)

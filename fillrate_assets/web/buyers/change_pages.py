@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from itsdangerous import BadData
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -16,7 +17,7 @@ from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.report.restated import MOST_ROWS, sum_restatements
 from fillrate_assets.notifications.signed_links import make_serializer
 from fillrate_assets.storage.database import Database
-from fillrate_assets.web.buyers.addresses import Address
+from fillrate_assets.web.buyers.addresses import NO_NAME, Address
 from fillrate_assets.web.buyers.tables import make_link
 from fillrate_assets.web.buyers.visits import Desk
 from fillrate_assets.web.signed_in import PageProblem
@@ -62,6 +63,16 @@ def redirect_to_last(desk: Desk, look: LastLook, request: Request) -> Response:
 def link_since(desk: Desk, since: datetime) -> str:
     """Link what changed since a moment."""
     return f"{desk.base_url}{PATH}?{urlencode({'since': f'{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'})}"
+
+
+def find_shown_dcs(desk: Desk, request: Request) -> tuple[list[str] | None, Sequence[str]]:
+    """Find the DCs that are shown, None for all, and those that someone is limited to; 404 of any other."""
+    person, dcs = desk.find_dcs(request)
+    restricted = not person.select_dcs([NO_NAME])
+    chosen = request.query_params.getlist("dc")
+    if any(dc not in dcs for dc in chosen):
+        raise HTTPException(404)
+    return chosen or ([*dcs] if restricted else None), dcs if restricted else ()
 
 
 def parse_since(request: Request) -> datetime:

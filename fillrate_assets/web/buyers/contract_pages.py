@@ -59,6 +59,14 @@ _LINE_HEADINGS: Final = {
     "short_cases": "Short",
     "reason_code": "Reason",
 }
+SHEETS: Final = {
+    "total": "Contract",
+    "item-days": "Item-days",
+    "lines": "Lines that prove it",
+    "others": "Waived and not supply",
+}
+"""What the tables of a vendor's contract are called in a workbook."""
+
 _OUTCOMES: Final = {COUNTS: "counts", WAIVED: "waived", "not supply": "not caused by supply"}
 
 
