@@ -122,7 +122,7 @@ def render_details(message: Message) -> str:
     lines = [line for text in (message.news, message.body) if text for line in ("", text)]
     for section in message.sections:
         details = [section.what, *([f"Why: {section.why}"] if section.why else [])]
-        lines += ["", section.heading, *[f"  {line}" for line in details]]
+        lines += ["", section.heading, *[f"  {line}" for text in details for line in text.split("\n")]]
         lines += [f"  {name}: {url}" for name, url in section.links]
     if message.still_open:
         lines += ["", message.still_open]

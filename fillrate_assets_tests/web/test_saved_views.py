@@ -135,7 +135,7 @@ def test_a_period_that_pages_offer_moves_and_another_stays(service: Service, kim
     post(kim, **{**FORM, "view": fixed, "name": "stays"})
     found = {view.name: (view.target, view.period) for view in service.views.list_views("Kim")}
     assert found == {"moves": ("/service", "Last week"), "stays": (fixed, "")}
-    assert "Last week, counted anew each time" in open_form(kim, week[1]).text
+    assert "last week, counted anew each time" in open_form(kim, week[1]).text
 
 
 def test_a_week_is_of_the_clocks_of_the_dc_that_a_view_is_of(service: Service, kim: httpx.Client) -> None:
@@ -155,6 +155,7 @@ def test_a_view_is_changed_stopped_and_deleted(service: Service, kim: httpx.Clie
     (view,) = service.views.list_views()
     assert (view.is_sent, view.stopped_by) == (False, "Kim")
     assert "Stopped Mon 16 Mar 2026 by Kim." in kim.get("/views").text
+    assert post(kim, action="send", view_id="v1").status_code == 422
     assert post(kim, action="delete", view_id="v1").status_code == 303
     assert service.views.list_views() == []
     assert [each.action for each in read_log(service)[:3]] == ["delete view", "stop view", "change view"]

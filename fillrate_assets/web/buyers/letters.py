@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -26,18 +25,22 @@ _TABLES: Final = 3
 _ROWS: Final = 10
 _CHAT_ROWS: Final = 3
 _COLUMNS: Final = (
+    "Days short",
     "Lost",
     "Lost change",
     "Case fill",
     "Case fill change (points)",
     "Lost on contract",
     "Of ordered",
-    "Days short",
     "Ordered",
     "Shipped",
-    "Why",
 )
-_MOST_COLUMNS: Final = 6
+"""Numbers that a letter has room for, those that matter most first."""
+
+_LEFT_OUT: Final = {"Path", "DC", "Vendor"}
+"""Texts that come after others that say more."""
+
+_MOST_COLUMNS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,8 @@ def choose_tables(shown: ShownView) -> dict[str, Table]:
 
 def narrow(table: Table, rows: int = _ROWS) -> Table:
     """Narrow a table to what fits into a letter: its first rows, what names them, and the numbers that matter most."""
-    texts = [column for column, _ in enumerate(table.headings) if not table.is_numeric(column)][:2]
+    words = [column for column, _ in enumerate(table.headings) if not table.is_numeric(column)]
+    texts = [column for column in words if column == 0 or table.headings[column] not in _LEFT_OUT][:2]
     numbers = [table.headings.index(name) for name in _COLUMNS if name in table.headings]
     columns = sorted([*dict.fromkeys([*texts, *numbers])][:_MOST_COLUMNS])
     if not numbers:
@@ -146,13 +150,9 @@ def _make_sections(name: str, shown: ShownView, tables: dict[str, Table], links:
 
 
 def _describe_rows(table: Table) -> str:
-    shown: Sequence[Sequence[object]] = table.rows[:_CHAT_ROWS]
     lines = []
-    for row in table.rows[: len(shown)]:
-        named = [
-            f"{heading[:1].lower()}{heading[1:]} {format_cell(cell)}"
-            for heading, cell in zip(table.headings[1:], row[1:], strict=True)
-            if format_cell(cell)
-        ]
+    for row in table.rows[:_CHAT_ROWS]:
+        cells = zip(table.headings[1:], map(format_cell, row[1:]), strict=True)
+        named = [f"{heading[:1].lower()}{heading[1:]} {cell}" for heading, cell in cells if cell]
         lines.append(f"{format_cell(row[0])}: {', '.join(named)}")
     return "\n".join(lines)

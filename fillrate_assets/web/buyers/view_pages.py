@@ -251,6 +251,9 @@ class ViewPages:
         if not view.channel:
             msg = "Say first where it is sent."
             raise FormError(msg)
+        if view.stopped_at is not None:
+            msg = "It is stopped, maybe by who gets it. Change it to send it again."
+            raise FormError(msg)
         with submission.record("send view", view.view_id, {"channel": view.channel}, own=True):
             pass
         try:

@@ -30,6 +30,7 @@ from fillrate_assets.web.signed_in import SERVICE
 from fillrate_assets.web.tables import Cases, Change, Points, Share, Table, format_cell
 
 _ON_CONTRACT: Final = "Lost on contract"
+_MOVING: Final = {USUAL: "the last 4 weeks", "13 weeks": "the last 13 weeks"}
 _HEADLINE: Final = ("Case fill", "Lost", _ON_CONTRACT)
 """Figures that the first line of a message has, where a view has them."""
 
@@ -135,7 +136,8 @@ def choose_view(desk: Desk, person: Person, given: str) -> Chosen:
     address, offered = replace(visit.address, page=1), visit.span[1]
     period = next((name for name, each in offered.items() if each == address.period), "")
     fixed = address.period is not None and not period
-    of_when = f"always {_format_period(visit.period)}" if fixed else f"{period or USUAL}, counted anew each time"
+    named = _MOVING.get(period or USUAL, (period or USUAL).lower())
+    of_when = f"always {_format_period(visit.period)}" if fixed else f"{named}, counted anew each time"
     target = (address if fixed else replace(address, period=None)).format("")
     dcs = [dc for dc in address.limits.get("dc", ()) if dc is not None]
     return Chosen(target, period, _name_page(visit), of_when, dcs)
@@ -246,7 +248,7 @@ def _name_page(visit: Visit) -> str:
 
 
 def _describe_when(visit: Visit) -> str:
-    compared = ", against {} to {}".format(*visit.earlier) if visit.compared else ""
+    compared = f", against {_format_period(Period(*visit.earlier))}" if visit.compared else ""
     own = f"; of {', '.join(visit.dcs)} alone" if visit.restricted else ""
     return f"{_format_period(visit.period)}{compared}{own}"
 
