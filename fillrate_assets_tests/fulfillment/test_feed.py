@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -42,7 +43,10 @@ from fillrate_assets_tests.fixtures.home import Home
 from fillrate_assets_tests.fixtures.recorded_queue import RecordedQueue
 from fillrate_assets_tests.fixtures.ticks import Ticking
 
-NETWORK = OrderNetwork.make(24, 2, 1, first=date(2026, 2, 9))
+FIRST = date(2026, 2, 9)
+_MADE = OrderNetwork.make(12, 2, 1, first=FIRST)
+NETWORK = replace(_MADE, network=replace(_MADE.network, days=4, last=FIRST + timedelta(days=3)))
+"""Of four days: a run costs what its days cost."""
 NOW = datetime(2026, 2, 20, 12, tzinfo=UTC)
 
 
