@@ -48,6 +48,10 @@ class Reader:
         """Open what is folded."""
         self._click(self.page.locator("summary", has_text=name).first.click)
 
+    def press(self, name: str) -> None:
+        """Press a button."""
+        self._click(self.page.get_by_role("button", name=name).first.click)
+
     def _click(self, click: Callable[[], None]) -> None:
         click()
         self.clicks += 1
@@ -63,7 +67,8 @@ class Reader:
 def _first_page(
     published_template: Path, tmp_path_factory: pytest.TempPathFactory, chromium: Browser
 ) -> Iterator[Page]:
-    chosen = settings.load(home=copy_home(published_template, tmp_path_factory.mktemp("service")))
+    home = copy_home(published_template, tmp_path_factory.mktemp("service"))
+    chosen = settings.load(home=home, web__subscription_domains=["dc.example"])
     database = Database.from_settings(chosen)
     moved = {"dc": "DC01", "ship_date": date(2026, 3, 10), "item": "A", "field": "lost_cases", "before": "2.0000"}
     moved |= {"after": "5.0000", "cause": "corrected", "run_id": "r", "restated_at": datetime(2026, 3, 16, 5)}  # noqa: DTZ001 - as stored
@@ -92,7 +97,9 @@ def _first_page(
 @pytest.fixture
 def reader(_first_page: Page) -> Reader:
     """A buyer on the first page."""
-    _first_page.goto(f"{_first_page.url.split('/service')[0].split('/changes')[0].split('/search')[0]}/")
+    _first_page.goto(
+        f"{_first_page.url.split('/service')[0].split('/changes')[0].split('/views')[0].split('/search')[0]}/"
+    )
     return Reader(_first_page)
 
 
@@ -149,6 +156,16 @@ def test_the_same_weeks_last_year(reader: Reader) -> None:
     reader.follow("a year earlier")
     assert "compare=year" in reader.page.url
     reader.reads("there is nothing earlier to compare with")
+
+
+def test_mail_me_this_every_monday(reader: Reader) -> None:
+    reader.follow("DC02")
+    reader.follow("Mail this")
+    reader.page.get_by_role("textbox", name="Address").fill("kim@dc.example")
+    reader.press("Save")
+    reader.reads("It is saved.", "Every Monday at 06:00", "kim@dc.example")
+    reader.follow("Change or preview")
+    reader.reads("As it would be sent now", "case fill")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (768, "light")])

@@ -37,7 +37,7 @@ _COLUMNS: Final = (
 )
 """Numbers that a letter has room for, those that matter most first."""
 
-_LEFT_OUT: Final = {"Path", "DC", "Vendor"}
+_LEFT_OUT: Final = {"DC", "Vendor"}
 """Texts that come after others that say more."""
 
 _MOST_COLUMNS: Final = 5
@@ -120,8 +120,9 @@ def choose_tables(shown: ShownView) -> dict[str, Table]:
 def narrow(table: Table, rows: int = _ROWS) -> Table:
     """Narrow a table to what fits into a letter: its first rows, what names them, and the numbers that matter most."""
     words = [column for column, _ in enumerate(table.headings) if not table.is_numeric(column)]
-    texts = [column for column in words if column == 0 or table.headings[column] not in _LEFT_OUT][:2]
+    texts = [column for column in words if column == 0 or table.headings[column] not in _LEFT_OUT]
     numbers = [table.headings.index(name) for name in _COLUMNS if name in table.headings]
+    texts = texts[: max(2, min(3, _MOST_COLUMNS - len(numbers)))]
     columns = sorted([*dict.fromkeys([*texts, *numbers])][:_MOST_COLUMNS])
     if not numbers:
         columns = [*range(min(len(table.headings), _MOST_COLUMNS))]
