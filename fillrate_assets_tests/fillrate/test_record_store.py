@@ -34,6 +34,7 @@ from fillrate_assets.fillrate.record_store import (
 )
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
 from fillrate_assets.fulfillment import accepted_events, transition_log
+from fillrate_assets.storage import sql
 from fillrate_assets.storage.action_log import ACTION_LOG
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.sql_types import ExactDecimal
@@ -249,9 +250,9 @@ def test_records_that_a_correction_leaves_as_they_were_are_still_those_of_their_
     assert [tuple(stamp) for stamp in stamps] == [("A", "r2"), ("B", "r1")]
 
 
-@pytest.mark.parametrize("corrected", [1, 150, 3000])
+@pytest.mark.parametrize("corrected", [1, sql.MAX_BINDS, sql.MAX_BINDS + 1])
 def test_a_correction_is_the_same_however_many_records_it_changes(store: RecordStore, corrected: int) -> None:
-    items = [str(number) for number in range(3000)]
+    items = [str(number) for number in range(sql.MAX_BINDS + 1)]
     store.publish([_make_day(*[_make_short(item, 10, 8) for item in items])], run_id="r1", now=NOW)
     day = _make_day(*[_make_short(item, 10, 9 if number < corrected else 8) for number, item in enumerate(items)])
     (outcome,) = store.publish([day], run_id="r2", now=LATER)
