@@ -112,6 +112,13 @@ def home(tiny_template: Path, tmp_path: Path) -> Home:
 
 
 @pytest.fixture
+def first_day() -> Iterator[None]:
+    """Today is the first day of the network by Dagster's clock: there are no other days yet."""
+    with freeze_time(datetime.combine(TINY.first, time(23), UTC)):
+        yield
+
+
+@pytest.fixture
 def last_day() -> Iterator[None]:
     """Today is the last day of the network by Dagster's clock: no days after it depend on its days."""
     with freeze_time(datetime.combine(TINY.last, time(23), UTC)):
@@ -143,7 +150,7 @@ def test_a_backfill_in_bounded_runs_leaves_what_one_run_leaves(daemon: Daemon, h
     assert [run.tags.get(partitions.DC_TAG) for run in runs].count(DC) == len(bounds)
 
 
-@pytest.mark.usefixtures("last_day")
+@pytest.mark.usefixtures("first_day")
 def test_a_backfill_of_fewer_days_than_dcs_makes_a_run_over_several_dcs(
     daemon: Daemon, home: Home, tiny_published_template: Path
 ) -> None:
