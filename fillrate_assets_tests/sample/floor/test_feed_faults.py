@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from fillrate_assets.buffers.rules.notification_routing import MANY_WAREHOUSES
 from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.buffers.rules.tick import align_to_grid
 from fillrate_assets.sample.floor import feed_faults
 from fillrate_assets.sample.floor.detection import run_ticks
 from fillrate_assets.sample.floor.worlds import join_worlds, rename_world
@@ -14,6 +17,8 @@ from fillrate_assets.sample.names import SITES
 SEED = 4101
 FAULTS = {fault.name: fault for fault in feed_faults.list_faults()}
 NOTICE_MINUTES = 20
+SETTLING_MINUTES = 40
+"""Ticks before the fault: sensors are compared for as long, and the jams have begun."""
 
 
 CASES = {
@@ -29,7 +34,8 @@ CASES = {
 def results() -> dict[str, feed_faults.FaultResult]:
     """What came of each fault; all are of the same afternoon."""
     start = feed_faults.find_start(seed=SEED)
-    since, until = feed_faults.find_ticks(start)
+    _, until = feed_faults.find_ticks(start)
+    since = align_to_grid(start + timedelta(minutes=feed_faults.BEGIN_MINUTE - SETTLING_MINUTES))
     worlds = {
         f"F{number}-": feed_faults.simulate_fault(FAULTS[name], warehouses=warehouses, seed=SEED)
         for number, (name, warehouses) in enumerate(CASES.items())
