@@ -1,15 +1,17 @@
 """The history of items at DCs: days that they were short, what was ordered and shipped each day, and their lines."""
 
+# ruff: noqa: S608 - what is formatted are names of this module; values are bound
+
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.decimals import to_cases, to_units
+from fillrate_assets.core.decimals import CASES
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.report.fact_queries import FactQueries
 from fillrate_assets.storage.lake import Lake
 
 CHRONIC_DAYS: Final = 28
@@ -19,54 +21,52 @@ _SEARCHED_DAYS: Final = 60
 """Calendar days that hold so many ship days, unless the DC was closed for weeks."""
 
 
-def read_chronic_items(
-    lake: Lake,
-    last: date,
-    dcs: Sequence[str] | None,
-    filters: Sequence[pl.Expr] = (),
-    limit: int | None = None,
-) -> pl.DataFrame:
-    """Read on how many of its DC's last 28 ship days each item lost cases, most days first.
+def find_chronic_days(last: date) -> tuple[date, date]:
+    """Find the first and the last ship date of what `rank_chronic_items` looks through."""
+    return last - timedelta(days=_SEARCHED_DAYS), last
+
+
+def rank_chronic_items(facts: FactQueries, items: pl.LazyFrame, limit: int | None = None) -> pl.DataFrame:
+    """Rank items by how many of their DC's last 28 ship days they lost cases on, most days first.
 
     Args:
-        lake: where the records are.
-        last: last ship date that counts.
-        dcs: only these; None: all.
-        filters: of `LOST_CASES`: only these records count.
-        limit: how many to return.
+        facts: of the days that `find_chronic_days` returns; their filters say which records count, but for customers,
+            which records do not have.
+        items: `ITEMS`, for the latest description.
+        limit: rows to return.
 
     Returns:
         dc, item, description, vendor, days_short, ship_days (of the DC, with records), lost_cases, last_short.
 
     """
-    first = date.fromordinal(last.toordinal() - _SEARCHED_DAYS)
-    records = lake.scan(schema.LOST_CASES, dcs, first, last)
-    days = (
-        records.select("dc", "ship_date")
-        .unique()
-        .filter(pl.col("ship_date").rank("dense", descending=True).over("dc") <= CHRONIC_DAYS)
-    )
-    counted = days.group_by("dc").agg(pl.len().cast(pl.Int64).alias("ship_days"))
-    described = lake.read_whole(schema.ITEMS).sort("valid_from").group_by("item").agg(pl.col("description").last())
     key = ["dc", "item"]
-    short = (
-        records.filter(pl.col("lost_cases") > 0, *filters)
-        .join(days, on=["dc", "ship_date"], how="semi")
-        .group_by(key)
-        .agg(
-            pl.col("vendor").sort_by("ship_date").last(),
-            pl.len().cast(pl.Int64).alias("days_short"),
-            to_cases(to_units("lost_cases").sum()).alias("lost_cases"),
-            pl.col("ship_date").max().alias("last_short"),
-        )
-        .sort("days_short", "lost_cases", *key, descending=[True, True, False, False])
+    days = facts.retain().query(
+        "SELECT DISTINCT dc, ship_date FROM {} WHERE records > 0", ("day_facts", ["dc", "ship_date"], ["records"])
     )
+    counted = (
+        days.filter(pl.col("ship_date").rank("dense", descending=True).over("dc") <= CHRONIC_DAYS)
+        .group_by("dc")
+        .agg(pl.len().cast(pl.Int64).alias("ship_days"), pl.col("ship_date").min().alias("since"))
+        .sort("dc")
+    )
+    since = {f"dc_{number}": row for number, row in enumerate(counted.rows(named=True))}
+    of_dcs = [f"dc = ${name} AND ship_date >= ${name}_since" for name in since]
+    short = facts.retain(*(name for name in facts.filters if name != "customer")).query(
+        f"""SELECT dc, item, arg_max_null(vendor, ship_date) AS vendor, sum(item_days)::BIGINT AS days_short,
+            sum(lost_cases) AS lost_cases, max(ship_date) AS last_short
+            FROM {{}} WHERE lost_cases > 0 AND ({" OR ".join(of_dcs) or "FALSE"}) GROUP BY ALL
+            ORDER BY days_short DESC, lost_cases DESC, dc, item LIMIT $limit""",
+        ("item_facts", [*key, "ship_date"], ["vendor", "item_days", "lost_cases"]),
+        limit=limit,
+        **{name: row["dc"] for name, row in since.items()},
+        **{f"{name}_since": row["since"] for name, row in since.items()},
+    )
+    described = items.sort("valid_from").group_by("item").agg(pl.col("description").last()).collect()
     return (
-        (short if limit is None else short.head(limit))
+        short.with_columns(pl.col("lost_cases").cast(CASES))
         .join(counted, on="dc", how="left", maintain_order="left")
         .join(described, on="item", how="left", maintain_order="left")
         .select(*key, "description", "vendor", "days_short", "ship_days", "lost_cases", "last_short")
-        .collect()
     )
 
 

@@ -19,6 +19,7 @@ from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report import service_report
 from fillrate_assets.fillrate.report.fact_queries import WORST_ITEMS
+from fillrate_assets.fillrate.report.item_history import find_chronic_days, rank_chronic_items
 from fillrate_assets.fillrate.report.platform_facts import PlatformFacts
 from fillrate_assets.fillrate.report.queries import read_facts_from_files
 from fillrate_assets.fillrate.report.service_report import Comparison, Facts, Report, ReportData, SortKey, View
@@ -168,6 +169,23 @@ class PlatformReports(Reports):
         """Read the items of a DC that lost most; columns as of `rank_worst_items`."""
         rank = super().read_worst_items
         return self._remember(("worst items", request.key, limit), lambda: rank(request, limit))
+
+    def read_chronic_items(self, request: ReportRequest, limit: int | None = None) -> pl.DataFrame:
+        """Read the items that were short on most of their DC's last ship days; columns as of `rank_chronic_items`.
+
+        Args:
+            request: `first` is ignored, `last` is by default the last day.
+            limit: rows to return.
+
+        """
+        first, last = find_chronic_days(request.last or self.read_span()[1])
+        request = replace(request, first=first, last=last)
+
+        def rank() -> pl.DataFrame:
+            facts, _ = self.source.read(request.scope)
+            return rank_chronic_items(facts.query(request.view), facts.items, limit)
+
+        return self._remember(("chronic items", request.key, limit), rank)
 
     def read_trend(self, request: ReportRequest, weeks: int = TREND_WEEKS) -> pl.DataFrame:
         """Read the rows of a report over so many ISO weeks, which end with the week of the request's last ship date.

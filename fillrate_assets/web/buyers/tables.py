@@ -12,7 +12,7 @@ import polars as pl
 
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate.report import labels
-from fillrate_assets.fillrate.report.item_history import CHRONIC_DAYS, read_chronic_items
+from fillrate_assets.fillrate.report.item_history import CHRONIC_DAYS
 from fillrate_assets.fillrate.report.periods import Period
 from fillrate_assets.fillrate.report.service_report import Report, SortKey, is_points
 from fillrate_assets.fillrate.rules.service_metrics import PARTING
@@ -194,10 +194,7 @@ def read_worst_items(visit: Visit, limit: int | None) -> Table:
 
 def read_chronic(visit: Visit, limit: int | None) -> Table:
     """Read the items that were short on most of their DC's last ship days."""
-    limits = visit.address.limits
-    columns = {name: "reason_code" if name == "reason" else name for name in limits if name not in {"dc", "customer"}}
-    filters = [pl.col(column).is_in([*limits[name]], nulls_equal=True) for name, column in columns.items()]
-    rows = read_chronic_items(visit.desk.lake, visit.period.last, visit.shown_dcs, filters, limit)
+    rows = visit.desk.reports.read_chronic_items(visit.request(compare=None), limit)
     headings = ["Item", "Description", "DC", "Vendor", "Days short", "Of ship days", "Lost then", "Last short"]
     cells = [
         [
