@@ -117,6 +117,7 @@ def make_days(rng: np.random.Generator, dc: str, dates: Sequence[date], items: i
     confirmed = pl.col("ordered") - pl.col("shipped")
     lost = confirmed + pl.col("estimated")
     zero = pl.lit(0)
+    committed = pl.col("vendor").str.ends_with("0")
     cases = {
         "ordered_cases": pl.col("ordered"),
         "shipped_cases": pl.col("shipped"),
@@ -137,12 +138,13 @@ def make_days(rng: np.random.Generator, dc: str, dates: Sequence[date], items: i
         "confirmed_cases": confirmed,
         "estimated_cases": pl.col("estimated"),
         "lost_cases": lost,
-        "contract_lost_cases": pl.when(pl.col("path") == "STOCK_OUT").then(lost).otherwise(0),
+        "contract_lost_cases": pl.when(committed & (pl.col("path") == "STOCK_OUT")).then(lost).otherwise(0),
+        "contract_committed": committed,
         "reason_code": pl.when(lost > 0).then(pl.lit("ZZ")),
         "baseline_n": zero,
         "baseline_source": pl.lit("NONE"),
         "method_version": pl.lit(1),
-        **dict.fromkeys(("contract_committed", "imputed", "phantom_stock", "flag_conflict"), pl.lit(value=False)),
+        **dict.fromkeys(("imputed", "phantom_stock", "flag_conflict"), pl.lit(value=False)),
     }
     return {
         "lines": base.select(_fill(schema.CLASSIFIED_LINES, line, base.columns)),
@@ -160,8 +162,15 @@ def _fill(table: Any, given: Mapping[str, pl.Expr], own: Sequence[str]) -> list[
     ]
 
 
-def fill(settings: Settings, size: Size) -> None:
-    """Fill lake and record store: months of every DC, and yesterday as a day that no month has."""
+def fill(settings: Settings, size: Size, whole_days: int = 1) -> None:
+    """Fill lake and record store: months of every DC, and yesterday as a day that no month has.
+
+    Args:
+        settings: where they are.
+        size: of the network.
+        whole_days: how many of the last days have files of their own with rows in them; older ones only their names.
+
+    """
     lake, database, rng = Lake(settings.storage.lake_root), Database.from_settings(settings), np.random.default_rng(1)
     database.upgrade()
     items = pl.DataFrame({"item": [f"I{number:05}" for number in range(size.items)]}).with_columns(
@@ -178,30 +187,26 @@ def fill(settings: Settings, size: Size) -> None:
     }
     for dc in size.dc_names:
         begun = perf_counter()
-        for day in past:
-            for table in (schema.CLASSIFIED_LINES, schema.LOST_CASES):
-                file = Path(lake.root, build_path(table, Part(dc, day, WHOLE)))
-                file.parent.mkdir(parents=True)
-                file.touch()
-        stored = read_stored(lake, [dc])
-        months = {}
         for first, days in sorted(by_month.items()):
-            key = MonthKey(dc, first)
+            made = make_days(rng, dc, days, size.items)
+            _write_days(lake, dc, days, made, size.dates[-whole_days:])
             with connect() as connection:
-                for name, frame in make_days(rng, dc, days, size.items).items():
+                for name, frame in made.items():
                     connection.register(f"given_{name}", frame)
                 for name, fact in FACTS.items():
-                    target = Path(lake.root, build_month_path(name, key, "a"))
+                    target = Path(lake.root, build_month_path(name, MonthKey(dc, first), "a"))
                     target.parent.mkdir(parents=True, exist_ok=True)
                     rows = f"{define(name, 'given_lines', 'given_records')} ORDER BY {', '.join(fact.order)}"
                     connection.execute(
                         f"COPY ({rows}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20_000)"
                     )
-            months[key] = StoredMonth("a", {day: stored.days[PartitionKey(dc, day)] for day in days})
+        stored = read_stored(lake, [dc])
+        months = {
+            MonthKey(dc, first): StoredMonth("a", {day: stored.days[PartitionKey(dc, day)] for day in days})
+            for first, days in by_month.items()
+        }
         write_manifest(lake, dc, months)
-        yesterday = make_days(rng, dc, [LAST], size.items)
-        lake.write(schema.CLASSIFIED_LINES, yesterday["lines"], [PartitionKey(dc, LAST)])
-        lake.write(schema.LOST_CASES, yesterday["records"], [PartitionKey(dc, LAST)])
+        _write_days(lake, dc, [LAST], make_days(rng, dc, [LAST], size.items), [LAST])
         sys.stdout.write(f"{dc}: {len(past) * size.items:,} item-days in {perf_counter() - begun:.0f} s\n")
     ledger = [
         {
@@ -217,6 +222,24 @@ def fill(settings: Settings, size: Size) -> None:
     ]
     with database.begin() as connection:
         connection.execute(LEDGER.insert(), ledger)
+
+
+def _write_days(
+    lake: Lake, dc: str, days: Sequence[date], made: Mapping[str, pl.DataFrame], whole: Sequence[date]
+) -> None:
+    """Write the files of days: with their rows, or only their names."""
+    records = made["records"]
+    item_days = records.select(_fill(schema.ITEM_DAYS, {"lines": pl.lit(1), "instock": pl.lit("Y")}, records.columns))
+    frames = {schema.CLASSIFIED_LINES: made["lines"], schema.LOST_CASES: records, schema.ITEM_DAYS: item_days}
+    for table, rows in frames.items():
+        of_whole = [PartitionKey(dc, day) for day in days if day in whole]
+        if of_whole:
+            lake.write(table, rows.filter(pl.col("ship_date").is_in([day for _, day in of_whole])), of_whole)
+        for day in days:
+            if day not in whole and table is not schema.ITEM_DAYS:
+                file = Path(lake.root, build_path(table, Part(dc, day, WHOLE)))
+                file.parent.mkdir(parents=True)
+                file.touch()
 
 
 Page = Callable[[Reports], object]
