@@ -30,10 +30,11 @@ from fillrate_assets.fulfillment import accepted_events, transition_log
 from fillrate_assets.inventory import reconciliation_store
 from fillrate_assets.messaging import stream_progress
 from fillrate_assets.settings import SourceTable
-from fillrate_assets.storage import bulk_insert, sql
+from fillrate_assets.storage import action_log, bulk_insert, sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.migrations.versions import v0002_views
 from fillrate_assets.storage.tables import METADATA
+from fillrate_assets.subscriptions import view_store
 from fillrate_assets_tests.factories.rows import AT, DAY
 
 LONGEST_NAME: Final = 30
@@ -215,6 +216,8 @@ def test_no_key_is_longer_than_sql_server_takes() -> None:
         accepted_events.ACCEPTED_EVENTS,
         stream_progress.PROGRESS,
         reconciliation_store.FINDINGS,
+        action_log.ACTION_LOG,
+        view_store.SAVED_VIEWS,
     }
     assert declared <= {*METADATA.tables.values()}
     for table in METADATA.tables.values():

@@ -29,7 +29,9 @@ def reports(published_template: Path) -> PlatformReports:
 
 def rank_by_hand(records: Sequence[Mapping[str, Any]], last: date) -> list[tuple[Any, ...]]:
     """Return dc, item, days short, ship days and lost cases, most days first."""
-    days, short, lost = defaultdict(set), defaultdict(set), defaultdict(Decimal)
+    days: dict[str, set[date]] = defaultdict(set)
+    short: dict[tuple[str, str], set[date]] = defaultdict(set)
+    lost: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for row in records:
         if last - timedelta(days=60) <= row["ship_date"] <= last:
             days[row["dc"]].add(row["ship_date"])
