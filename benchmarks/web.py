@@ -33,7 +33,17 @@ from typing import Final
 
 import httpx
 
-from benchmarks.web_queries import DEPARTMENTS, LAST, MOST_MEMORY_GB, MOST_SECONDS, VENDORS, Size, fill, measure
+from benchmarks.web_queries import (
+    DEPARTMENTS,
+    LAST,
+    MOST_MEMORY_GB,
+    MOST_SECONDS,
+    Size,
+    count_orders,
+    fill,
+    find_vendor,
+    measure,
+)
 from fillrate_assets import settings as settings_module
 
 WHOLE_DAYS: Final = 92
@@ -111,9 +121,12 @@ def list_pages(size: Size) -> dict[str, Sequence[str]]:
     begin = LAST - timedelta(days=size.days - 1)
     year = f"from={begin}&to={LAST}"
     dcs = size.dc_names
-    vendors = [f"V{number:03}" for number in range(0, VENDORS, VENDORS // 25)]
-    items = [f"I{number:05}" for number in range(0, size.items, max(1, size.items // 25))]
-    departments = [f"D{number}" for number in range(DEPARTMENTS)]
+    numbers = range(0, size.items, max(1, size.items // 25))
+    items = [f"I{number:05}" for number in numbers]
+    of_vendors = dict.fromkeys(find_vendor(number) for number in range(size.items))
+    vendors, committed = ([f"V{number:03}" for number in of_vendors if number % step == 0] for step in (1, 10))
+    departments = sorted({f"D{number % DEPARTMENTS}" for number in of_vendors})
+    customers = [f"C{number}" for number in range(min(25, count_orders(size.items)))]
     days = [begin + timedelta(days=number) for number in range(0, min(size.days, 90), 7)]
     return {
         "network, 4 weeks": [f"/service?to={LAST}&from={LAST - timedelta(days=27 + n)}" for n in range(OTHERS)],
@@ -123,13 +136,13 @@ def list_pages(size: Size) -> dict[str, Sequence[str]]:
         "vendor": [f"/service/vendor/{vendor}" for vendor in vendors],
         "vendor, the year": [f"/service/vendor/{vendor}?{year}" for vendor in vendors],
         "department": [f"/service/department/{department}" for department in departments],
-        "customer": [f"/service/customer/C{number}" for number in range(25)],
+        "customer": [f"/service/customer/{customer}" for customer in customers],
         "item": [f"/service/item/{item}" for item in items],
         "item at a DC": [f"/service/item/{item}/{dcs[number % len(dcs)]}" for number, item in enumerate(items)],
         "all vendors": [f"/service/dc/{dc}?table=vendors" for dc in dcs],
         "all vendors as xlsx": [f"/service/dc/{dc}?table=vendors&format=xlsx" for dc in dcs],
         "contracts": [f"/service/contract?dc={dc}" for dc in dcs],
-        "contract of a vendor": [f"/service/contract/{vendor}" for vendor in vendors],
+        "contract of a vendor": [f"/service/contract/{vendor}" for vendor in committed],
         "what changed": [f"/changes?since={LAST - timedelta(days=number)}T00:00:00Z" for number in range(OTHERS)],
         "search": [f"/search?q={item[-4:]}" for item in items],
     }

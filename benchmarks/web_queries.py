@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from unittest.mock import patch
 
 import duckdb
@@ -80,6 +80,19 @@ class Size:
         return [f"DC{number:02}" for number in range(1, self.dcs + 1)]
 
 
+def count_orders(items: int) -> int:
+    """Count the orders of a DC and day."""
+    return max(1, items // LINES_PER_ORDER)
+
+
+Number = TypeVar("Number", int, "np.ndarray[Any, Any]")
+
+
+def find_vendor(item: Number) -> Number:
+    """Find the number of the vendor of an item, or of each of some."""
+    return item * 7 % VENDORS
+
+
 def make_days(rng: np.random.Generator, dc: str, dates: Sequence[date], items: int) -> dict[str, pl.DataFrame]:
     """Make `CLASSIFIED_LINES` and `LOST_CASES` of a DC: a line and a record for each item and day."""
     rows = items * len(dates)
@@ -90,8 +103,8 @@ def make_days(rng: np.random.Generator, dc: str, dates: Sequence[date], items: i
     shipped = np.where(out < FULL_SHARE, ordered, rng.integers(0, ordered + 1))
     path = np.where(item % 10 == 0, 2, np.where(out > 1 - OUT_SHARE, 1, np.where(out < MISSING_SHARE, 3, 0)))
     estimated = np.where(path == 1, rng.integers(0, 10, rows), 0)
-    order = rng.integers(0, max(1, items // LINES_PER_ORDER), rows)
-    vendor = item * 7 % VENDORS
+    order = rng.integers(0, count_orders(items), rows)
+    vendor = find_vendor(item)
     base = pl.DataFrame(
         {
             "day": day,
