@@ -11,7 +11,6 @@ of other vendors, items and DCs. The queries alone, beside bare DuckDB, are in `
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import re
@@ -43,6 +42,7 @@ from benchmarks.web_queries import (
     fill,
     find_vendor,
     measure,
+    parse_arguments,
 )
 from fillrate_assets import settings as settings_module
 
@@ -199,15 +199,7 @@ def load(served: Served, pages: dict[str, Sequence[str]], people: int, seconds: 
 
 def main() -> int:
     """Measure, and say with the exit code whether all is within the limits."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dcs", type=int, default=10)
-    parser.add_argument("--items", type=int, default=7209)
-    parser.add_argument("--days", type=int, default=365)
-    parser.add_argument("--people", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--pause", type=float, default=5, help="mean seconds that a person looks at a page; 0: none")
-    chosen = parser.parse_args()
-    size = Size(chosen.dcs, chosen.items, chosen.days)
+    size, chosen = parse_arguments(__doc__)
     with TemporaryDirectory(prefix="web-") as folder:
         fill(settings_module.load(home=Path(folder)), size, WHOLE_DAYS)
         pages = list_pages(size)

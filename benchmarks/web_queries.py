@@ -384,9 +384,9 @@ def load(settings: Settings, size: Size, people: int, seconds: float, pause: flo
     return p95 <= MOST_SECONDS.get(people, p95) and memory <= MOST_MEMORY_GB
 
 
-def main() -> int:
-    """Measure, and say with the exit code whether all is within the limits."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse_arguments(description: str | None) -> tuple[Size, argparse.Namespace]:
+    """Parse how large the network is, and how many people read how hastily."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dcs", type=int, default=10)
     parser.add_argument("--items", type=int, default=7209)
     parser.add_argument("--days", type=int, default=365)
@@ -394,7 +394,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--pause", type=float, default=5, help="mean seconds that a person looks at a page; 0: none")
     chosen = parser.parse_args()
-    size = Size(chosen.dcs, chosen.items, chosen.days)
+    return Size(chosen.dcs, chosen.items, chosen.days), chosen
+
+
+def main() -> int:
+    """Measure, and say with the exit code whether all is within the limits."""
+    size, chosen = parse_arguments(__doc__)
     with TemporaryDirectory(prefix="web-queries-") as folder:
         settings = settings_module.load(home=Path(folder))
         fill(settings, size)
