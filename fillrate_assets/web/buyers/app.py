@@ -6,10 +6,8 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
 from functools import partial
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -35,10 +33,12 @@ from fillrate_assets.web.buyers.change_pages import PATH as CHANGES
 from fillrate_assets.web.buyers.change_pages import (
     LastLook,
     find_shown_dcs,
+    link_dcs,
     link_since,
     make_changes,
     parse_since,
     redirect_to_last,
+    sum_lost,
 )
 from fillrate_assets.web.buyers.contract_pages import SHEETS, make_vendors, read_contract
 from fillrate_assets.web.buyers.item_pages import explain_day, make_days, make_lines, parse_day, read_days
@@ -58,7 +58,7 @@ from fillrate_assets.web.buyers.visits import Desk, Visit
 from fillrate_assets.web.exports import FORMATS, XLSX, make_file_name, respond_with_file, write_sheets
 from fillrate_assets.web.rendering import make_templates
 from fillrate_assets.web.signed_in import SERVICE, PageProblem, Pages, find_person, list_other_parts
-from fillrate_assets.web.tables import PAGE_ROWS, Change, Link, Table, format_cell, is_number
+from fillrate_assets.web.tables import PAGE_ROWS, Link, Table, format_cell, is_number
 
 _LOG: Final = logging.getLogger("fillrate.buyers")
 _PROBLEMS: Final = {
@@ -214,10 +214,10 @@ class BuyersPages:
         values = {
             "table": cut_page(table, 1),
             "rows": len(table.rows),
-            "lost": Change(sum((row[2] for row in table.rows if isinstance(row[2], Decimal)), Decimal(0))),
+            "lost": sum_lost(table),
             "since": since,
             "own_dcs": own_dcs,
-            "save_link": link_form(self._desk.base_url, _link_changes(request)),
+            "save_link": link_form(self._desk.base_url, link_dcs(request.query_params.getlist("dc"))),
             "spans": {name: link_since(self._desk, now - timedelta(days=days)) for name, days in _SPANS.items()},
             "link_file": lambda form: f"{link_since(self._desk, since)}&format={form}",
         }
@@ -361,11 +361,6 @@ def _require_form(form: str) -> None:
 def _name_file(visit: Visit) -> str:
     names = "-".join(escape_controls(show_value(each)) for each in visit.address.path)
     return make_file_name(f"{names}-{visit.address.table}", "service")
-
-
-def _link_changes(request: Request) -> str:
-    query = urlencode([("dc", dc) for dc in request.query_params.getlist("dc")])
-    return f"{CHANGES}?{query}" if query else CHANGES
 
 
 def build_routes(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 from urllib.parse import urlencode
 
@@ -63,6 +64,16 @@ def redirect_to_last(desk: Desk, look: LastLook, request: Request) -> Response:
 def link_since(desk: Desk, since: datetime) -> str:
     """Link what changed since a moment."""
     return f"{desk.base_url}{PATH}?{urlencode({'since': f'{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}'})}"
+
+
+def link_dcs(dcs: Sequence[str]) -> str:
+    """Link what changed at some DCs, without its beginning; of none, at all that someone sees."""
+    return f"{PATH}?{urlencode([('dc', dc) for dc in dcs])}" if dcs else PATH
+
+
+def sum_lost(table: Table) -> Change:
+    """Add up by how much what was lost changed."""
+    return Change(sum((row[2] for row in table.rows if isinstance(row[2], Decimal)), Decimal(0)))
 
 
 def find_shown_dcs(desk: Desk, request: Request) -> tuple[list[str] | None, Sequence[str]]:

@@ -27,7 +27,7 @@ from fillrate_assets.web.buyers.parts import Figure, describe_doubts, find_part,
 from fillrate_assets.web.buyers.visits import Desk, Visit
 from fillrate_assets.web.exports import write_sheets
 from fillrate_assets.web.signed_in import SERVICE
-from fillrate_assets.web.tables import Cases, Change, Points, Share, Table, format_cell
+from fillrate_assets.web.tables import Cases, Points, Share, Table, format_cell
 
 _ON_CONTRACT: Final = "Lost on contract"
 _MOVING: Final = {USUAL: "the last 4 weeks", "13 weeks": "the last 13 weeks"}
@@ -129,9 +129,9 @@ def choose_view(desk: Desk, person: Person, given: str) -> Chosen:
     if path == change_pages.PATH:
         change_pages.find_shown_dcs(desk, request)
         chosen = request.query_params.getlist("dc")
-        query = urlencode([("dc", dc) for dc in chosen])
-        target = f"{path}?{query}" if query else path
-        return Chosen(target, "", "What changed", "what changed since the sending before", chosen)
+        return Chosen(
+            change_pages.link_dcs(chosen), "", "What changed", "what changed since the sending before", chosen
+        )
     visit = _open_visit(desk, request, path)
     address, offered = replace(visit.address, page=1), visit.span[1]
     period = next((name for name, each in offered.items() if each == address.period), "")
@@ -203,14 +203,14 @@ def _read_contract(visit: Visit) -> ShownView:
         tables = {"Vendors": make_vendors(visit)}
     first = next(iter(tables.values()))
     column = first.headings.index(_ON_CONTRACT)
-    lost = [row[column] for row in first.rows if isinstance(row[column], Decimal)]
-    total = sum((each for each in lost if isinstance(each, Decimal)), Decimal(0))
+    lost = [each for row in first.rows if isinstance(each := row[column], Decimal)]
+    total = sum(lost, Decimal(0))
     figures = [Figure(_ON_CONTRACT, Cases(total))]
     if one:
         named = dict(zip(first.headings, first.rows[0], strict=True))
         figures += [Figure(name, named[name]) for name in ("Of ordered", "Waived", "Case fill")]
     else:
-        figures.append(Figure("Vendors below contract", sum(each > 0 for each in lost if isinstance(each, Decimal))))
+        figures.append(Figure("Vendors below contract", sum(each > 0 for each in lost)))
     doubts = describe_doubts(visit.read())[1]
     return ShownView(_name_page(visit), _describe_when(visit), figures, tables, doubts)
 
@@ -234,8 +234,7 @@ def _read_item(visit: Visit) -> ShownView:
 
 def _read_changes(desk: Desk, request: Request, since: datetime) -> ShownView:
     table = change_pages.make_changes(desk, since, change_pages.find_shown_dcs(desk, request)[0])
-    lost = sum((row[2] for row in table.rows if isinstance(row[2], Decimal)), Decimal(0))
-    changed = [Figure("Items of a DC that changed", len(table.rows)), Figure("Lost", Change(lost))]
+    changed = [Figure("Items of a DC that changed", len(table.rows)), Figure("Lost", change_pages.sum_lost(table))]
     notes = [table.note] if table.note else []
     title, of_when = "What changed", f"since {since:%a %d %b %Y, %H:%M} UTC"
     return ShownView(title, of_when, changed if table.rows else (), {title: table}, (), notes)
