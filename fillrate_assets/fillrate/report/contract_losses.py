@@ -13,6 +13,7 @@ import polars as pl
 
 from fillrate_assets.core.decimals import to_cases, to_rate, to_units
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.report.fact_queries import select_descriptions
 from fillrate_assets.storage.lake import Lake
 
 COUNTS, WAIVED, ELSEWHERE = "counts", "waived", "not supply"
@@ -70,7 +71,7 @@ def read_contract_days(
         lost_cases, contract_lost_cases; those that count first, most lost first.
 
     """
-    described = lake.read_whole(schema.ITEMS).sort("valid_from").group_by("item").agg(pl.col("description").last())
+    described = select_descriptions(lake.read_whole(schema.ITEMS))
     quantities = ["ordered_cases", "shipped_cases", "baseline_cases", "lost_cases", "contract_lost_cases"]
     return (
         _scan_committed(lake, first, last, dcs)

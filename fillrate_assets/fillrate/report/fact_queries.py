@@ -146,7 +146,7 @@ class FactQueries:
             .group_by(key)
             .agg(pl.col("reason").first().alias("reason_code"))
         )
-        described = items.sort("valid_from").group_by("item").agg(pl.col("description").last()).collect()
+        described = select_descriptions(items).collect()
         paths = [path.lower() for path in PATHS]
         ordered, shipped, recorded = to_units("ordered_cases"), to_units("shipped_cases"), pl.col("records") > 0
         lost = [*QUANTITIES, *paths]
@@ -286,6 +286,11 @@ class FactQueries:
         days = pl.LazyFrame({"ship_date": pl.date_range(first, last, eager=True)})
         shifted = add_periods(days.select(pl.col("ship_date").dt.offset_by(self.offset)), PERIODS)
         return pl.concat([days, shifted.rename({"ship_date": "shown"})], how="horizontal").collect()
+
+
+def select_descriptions(items: pl.LazyFrame) -> pl.LazyFrame:
+    """Select item and description of the latest row of each of `ITEMS`."""
+    return items.sort("valid_from").group_by("item").agg(pl.col("description").last())
 
 
 def _name(by: Sequence[str]) -> list[str]:

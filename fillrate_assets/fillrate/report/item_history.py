@@ -11,7 +11,7 @@ import polars as pl
 
 from fillrate_assets.core.decimals import CASES
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.report.fact_queries import FactQueries
+from fillrate_assets.fillrate.report.fact_queries import FactQueries, select_descriptions
 from fillrate_assets.storage.lake import Lake
 
 CHRONIC_DAYS: Final = 28
@@ -61,7 +61,7 @@ def rank_chronic_items(facts: FactQueries, items: pl.LazyFrame, limit: int | Non
         **{name: row["dc"] for name, row in since.items()},
         **{f"{name}_since": row["since"] for name, row in since.items()},
     )
-    described = items.sort("valid_from").group_by("item").agg(pl.col("description").last()).collect()
+    described = select_descriptions(items).collect()
     return (
         short.with_columns(pl.col("lost_cases").cast(CASES))
         .join(counted, on="dc", how="left", maintain_order="left")
