@@ -1,0 +1,1 @@
+"""Rules of replenishment: pure. They know no database, clock or environment."""

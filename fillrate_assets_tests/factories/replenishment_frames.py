@@ -1,0 +1,61 @@
+"""Frames of the rules of replenishment, of rows that name what matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from fillrate_assets.core.table_schema import TableSchema
+from fillrate_assets.replenishment import schema
+
+MONDAY: Final = date(2026, 6, 1)
+"""A Monday, the ship date of rows that name none."""
+
+Row = dict[str, Any]
+
+_COMMON: Final[Row] = {"dc": "DC01", "item": "A", "ship_date": MONDAY, "department": "Dairy", "vendor": "V"}
+_TERMS: Final[Row] = {
+    "lead_time_days": 2,
+    "protection_days": 3,
+    "review_days": 1,
+    "moq": 0,
+    "case_multiple": 1,
+    "quantile": 0.9,
+    "quantile_source": "TARGET",
+}
+
+
+def make_frame(table: TableSchema, rows: Sequence[Row], defaults: Row | None = None) -> pl.LazyFrame:
+    """Make a frame of a schema; columns that a row leaves out have a default, or are empty."""
+    known = {**_COMMON, **(defaults or {})}
+    full = [{name: {**known, **row}.get(name) for name in table.names} for row in rows]
+    return table.conform(pl.LazyFrame(full, schema=dict.fromkeys(table.names), infer_schema_length=None))
+
+
+def make_terms(*rows: Row) -> pl.LazyFrame:
+    """Make `ITEM_TERMS`: by default two days of lead time, reviewed daily, for nine of ten periods."""
+    return make_frame(schema.ITEM_TERMS, rows, _TERMS)
+
+
+def make_levels(*rows: Row) -> pl.LazyFrame:
+    """Make `LEVELS`: by default 10 cases a day."""
+    return make_frame(schema.LEVELS, rows, {"level_cases": 10})
+
+
+def make_ship_days(first: date, days: int, *, closed: Iterable[int] = (7,), dc: str = "DC01") -> pl.LazyFrame:
+    """Make `SHIP_DAYS`: every day but the weekdays that are closed, by default Sundays."""
+    dates = (first + timedelta(days=offset) for offset in range(days))
+    rows = [{"dc": dc, "ship_date": day} for day in dates if day.isoweekday() not in closed]
+    return make_frame(schema.SHIP_DAYS, rows)
+
+
+def make_errors(ratios: Sequence[float], **common: object) -> pl.LazyFrame:
+    """Make `FORECAST_ERRORS` of items of their own, known on MONDAY, of forecasts of 100 cases."""
+    week_before = MONDAY - timedelta(days=7)
+    row: Row = {"ship_date": week_before, "known_from": MONDAY, "forecast_cases": 100, "came_cases": 0, **common}
+    return make_frame(
+        schema.FORECAST_ERRORS, [{**row, "item": str(number), "ratio": each} for number, each in enumerate(ratios)]
+    )
