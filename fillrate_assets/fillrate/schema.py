@@ -213,6 +213,32 @@ ROLLING_AVERAGES: Final = TableSchema(
     ),
 )
 
+DEMAND_LEVELS: Final = TableSchema(
+    "demand_levels",
+    ("dc", "ship_date", "item"),
+    (
+        _DC,
+        _SHIP_DATE,
+        _ITEM,
+        _define_cases("level_cases", "A2: level of daily ordered cases; null: too little history", nullable=True),
+        Column("week_n", pl.Int64, "Observations in the 7 days before", "ship days"),
+        Column("month_n", pl.Int64, "Observations in the 28 days before", "ship days"),
+    ),
+)
+
+WEEKDAY_INDICES: Final = TableSchema(
+    "weekday_indices",
+    ("dc", "ship_date", "department", "weekday"),
+    (
+        _DC,
+        _SHIP_DATE,
+        Column("department", pl.String, "Department in force on the days observed; empty: items without one"),
+        Column("weekday", pl.Int64, "Day of the week: 1 Monday to 7 Sunday"),
+        Column("weekday_index", RATE, "Ordered cases of the weekday / those of all days", "share"),
+        Column("weekday_n", pl.Int64, "Observations of the weekday", "item-days"),
+    ),
+)
+
 LOST_CASES: Final = TableSchema(
     "lost_cases",
     ("dc", "ship_date", "item"),

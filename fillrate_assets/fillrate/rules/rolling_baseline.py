@@ -8,9 +8,9 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.decimals import divide_half_up, to_cases, to_units
+from fillrate_assets.core.decimals import divide_half_up, to_cases
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules.ship_days import filter_ship_days
+from fillrate_assets.fillrate.rules.observations import lay_out_observations
 
 LOOK_BACK_DAYS: Final = 28
 WINDOW_DAYS: Final = 7
@@ -39,22 +39,6 @@ def compute_rolling_averages(
     if not ship_dates:
         return schema.ROLLING_AVERAGES.make_empty()
     first, last = min(ship_dates) - timedelta(days=LOOK_BACK_DAYS), max(ship_dates)
-    within = item_days.filter(pl.col("ship_date").is_between(first, last, closed="left"))
-    observed = _select_observations(filter_ship_days(within, calendar))
-    rows = (last - first).days + 1
-    # One dense calendar per DC and item, laid end to end: sums over any window are then differences of one
-    # running total, and 28 lead days hold every window inside its own item.
-    series = observed.select("dc", "item").unique().sort("dc", "item").with_row_index("series")
-    position = pl.col("series").cast(pl.Int64) * rows
-    placed = observed.join(series, on=["dc", "item"]).select(
-        (position + (pl.col("ship_date") - pl.lit(first)).dt.total_days()).alias("position"), "ordered"
-    )
-    grid = (
-        series.with_columns(pl.lit(list(range(rows))).alias("day"))
-        .explode("day")
-        .with_columns((position + pl.col("day")).alias("position"))
-        .join(placed, on="position", how="left", maintain_order="left")
-    )
     total, n = pl.col("total"), pl.col("n")
     latest = pl.min_horizontal(n - n.shift(LOOK_BACK_DAYS), pl.lit(MAX_OBSERVATIONS))
     # Total of the first k observations: what a window that counts observations, not days, is measured with.
@@ -62,10 +46,7 @@ def compute_rolling_averages(
     before = n - pl.col("n_latest")
     total_before = pl.when(before > 0).then(first_k.gather(before - 1, null_on_oob=True)).otherwise(0)
     return (
-        grid.with_columns(
-            pl.col("ordered").fill_null(0).cum_sum().shift(1, fill_value=0).alias("total"),
-            pl.col("ordered").is_not_null().cast(pl.Int64).cum_sum().shift(1, fill_value=0).alias("n"),
-        )
+        lay_out_observations(item_days, first, last, calendar)
         .with_columns(
             (n - n.shift(WINDOW_DAYS)).alias("n_week"),
             (total - total.shift(WINDOW_DAYS)).alias("total_week"),
@@ -94,11 +75,4 @@ def compute_rolling_averages(
             .alias("baseline_cases")
         )
         .pipe(schema.ROLLING_AVERAGES.conform)
-    )
-
-
-def _select_observations(item_days: pl.LazyFrame) -> pl.LazyFrame:
-    available = (pl.col("instock") == "Y") | (pl.col("instock").is_null() & (pl.col("shipped_cases") > 0))
-    return item_days.filter(available.fill_null(value=False) & (pl.col("item_type") == "STOCK")).select(
-        "dc", "item", "ship_date", to_units("ordered_cases").alias("ordered")
     )

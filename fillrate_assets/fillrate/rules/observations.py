@@ -1,0 +1,65 @@
+"""Observations of demand: DC ship days on which an item was stocked and available, and their sums over days.
+
+What a mean of them is worth belongs to `rolling_baseline` and `demand_level`.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+
+from fillrate_assets.core.decimals import to_units
+from fillrate_assets.fillrate.rules.ship_days import filter_ship_days
+
+
+def select_observations(item_days: pl.LazyFrame, calendar: pl.LazyFrame | None = None) -> pl.LazyFrame:
+    """Select the observations: ship days with snapshot Y, or no record but something shipped, of stocked items.
+
+    Args:
+        item_days: `ITEM_DAYS`, whole days of a DC.
+        calendar: `DC_CALENDAR`, if there is one.
+
+    Returns:
+        dc, item, ship_date, department and ordered, in ten-thousandths of a case.
+
+    """
+    available = (pl.col("instock") == "Y") | (pl.col("instock").is_null() & (pl.col("shipped_cases") > 0))
+    return (
+        filter_ship_days(item_days, calendar)
+        .filter(available.fill_null(value=False) & (pl.col("item_type") == "STOCK"))
+        .select("dc", "item", "ship_date", "department", to_units("ordered_cases").alias("ordered"))
+    )
+
+
+def lay_out_observations(
+    item_days: pl.LazyFrame, first: date, last: date, calendar: pl.LazyFrame | None = None
+) -> pl.LazyFrame:
+    """Lay the observations from `first` to the day before `last` out on one calendar per DC and item, end to end.
+
+    Sums over any window are then differences of one running total, as long as the window lies inside its own item.
+
+    Returns:
+        dc, item, day (after `first`; to `last`), ordered (null: not observed), and of all that lies before the row:
+        total (ten-thousandths of a case) and n (observations).
+
+    """
+    within = item_days.filter(pl.col("ship_date").is_between(first, last, closed="left"))
+    observed = select_observations(within, calendar)
+    rows = (last - first).days + 1
+    series = observed.select("dc", "item").unique().sort("dc", "item").with_row_index("series")
+    position = pl.col("series").cast(pl.Int64) * rows
+    placed = observed.join(series, on=["dc", "item"]).select(
+        (position + (pl.col("ship_date") - pl.lit(first)).dt.total_days()).alias("position"), "ordered"
+    )
+    return (
+        series.with_columns(pl.lit(list(range(rows))).alias("day"))
+        .explode("day")
+        .with_columns((position + pl.col("day")).alias("position"))
+        .join(placed, on="position", how="left", maintain_order="left")
+        .with_columns(
+            pl.col("ordered").fill_null(0).cum_sum().shift(1, fill_value=0).alias("total"),
+            pl.col("ordered").is_not_null().cast(pl.Int64).cum_sum().shift(1, fill_value=0).alias("n"),
+        )
+        .select("dc", "item", "day", "ordered", "total", "n")
+    )
