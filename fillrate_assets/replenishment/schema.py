@@ -50,10 +50,10 @@ WEEKDAY_INDICES: Final = TableSchema(
     ("dc", "department", "ship_date", "weekday"),
     (
         _DC,
-        _DEPARTMENT,
+        Column("department", pl.String, "Department; empty: of items without one"),
         _SHIP_DATE,
-        Column("weekday", pl.Int64, "1 to 7, from Monday"),
-        Column("index", RATE, "Demand of the weekday against the mean, from the days before the ship date"),
+        Column("weekday", pl.Int64, "Day of the week: 1 Monday to 7 Sunday"),
+        Column("weekday_index", RATE, "Demand of the weekday against the mean, from the days before the ship date"),
     ),
 )
 

@@ -75,13 +75,14 @@ def measure_errors(
     )
 
 
-def pool_errors(errors: pl.LazyFrame, as_of: date, pool_of: PoolOf = "dc") -> pl.LazyFrame:
+def pool_errors(errors: pl.LazyFrame, as_of: date, pool_of: PoolOf = "dc", weeks: int = POOLED_WEEKS) -> pl.LazyFrame:
     """Pool the errors that are known on a day into classes of about equal numbers, by size of the forecast.
 
     Args:
         errors: `FORECAST_ERRORS`.
         as_of: the ship date for whose forecasts they are.
         pool_of: what shares a pool: a DC, or a department of a DC.
+        weeks: how long ago the oldest forecast may have been made.
 
     Returns:
         Columns dc, pool, class, least (the smallest forecast of the class), ratio (ten-thousandths), `rank` from 1
@@ -89,7 +90,7 @@ def pool_errors(errors: pl.LazyFrame, as_of: date, pool_of: PoolOf = "dc") -> pl
         sum of those ratios).
 
     """
-    since = as_of - timedelta(weeks=POOLED_WEEKS)
+    since = as_of - timedelta(weeks=weeks)
     size, ratio, pooled = pl.col("size"), pl.col("ratio"), pl.col("pooled")
     classes = (pooled // MIN_ERRORS).clip(1, MAX_CLASSES)
     return (

@@ -35,11 +35,16 @@ def weigh_days(items: pl.LazyFrame, ship_days: pl.LazyFrame, indices: pl.LazyFra
         .with_columns((pl.col("ship_date") + pl.duration(days="offset")).alias("day"))
     )
     open_days = ship_days.select("dc", pl.col("ship_date").alias("day")).unique()
-    known = indices.select(*_SITE, pl.col("weekday").cast(pl.Int64), to_units("index").alias("weight"))
+    known = indices.select(
+        "dc", "ship_date", "weekday", pl.col("department").alias("index_of"), to_units("weekday_index").alias("weight")
+    )
     return (
         days.join(open_days, on=["dc", "day"])
-        .with_columns(pl.col("day").dt.weekday().cast(pl.Int64).alias("weekday"))
-        .join(known, on=[*_SITE, "weekday"], how="left", nulls_equal=True)
+        .with_columns(
+            pl.col("day").dt.weekday().cast(pl.Int64).alias("weekday"),
+            pl.col("department").fill_null("").alias("index_of"),
+        )
+        .join(known, on=["dc", "index_of", "ship_date", "weekday"], how="left")
         .select(*_SITE, pl.col("offset").cast(pl.Int64), "day", pl.col("weight").fill_null(PLACES))
     )
 

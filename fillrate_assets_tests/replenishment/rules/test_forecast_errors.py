@@ -50,7 +50,7 @@ def test_a_day_out_of_stock_is_missing_and_not_zero() -> None:
 
 
 def test_a_missing_day_leaves_its_own_weight_out() -> None:
-    indices = make_frame(schema.WEEKDAY_INDICES, [{"weekday": 1, "index": 2}])
+    indices = make_frame(schema.WEEKDAY_INDICES, [{"weekday": 1, "weekday_index": 2}])
     (row,) = measure({1: 10, 2: 10, 3: 10}, period=4, indices=indices)
     assert (row["forecast_cases"], row["ratio"]) == (50, 1)
 

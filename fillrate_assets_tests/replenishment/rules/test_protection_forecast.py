@@ -38,7 +38,7 @@ def test_the_level_counts_once_for_each_ship_day_of_the_period() -> None:
 
 
 def test_a_weekday_counts_by_its_index_and_by_1_where_it_has_none() -> None:
-    indices = make_indices({"weekday": 1, "index": "1.25"}, {"weekday": 3, "index": "0.7"})
+    indices = make_indices({"weekday": 1, "weekday_index": "1.25"}, {"weekday": 3, "weekday_index": "0.7"})
     row = forecast(make_terms({}), make_levels({}), indices)
     assert (row["period_weight"], row["forecast_cases"], row["lead_forecast_cases"]) == (
         Decimal("2.95"),
@@ -49,21 +49,21 @@ def test_a_weekday_counts_by_its_index_and_by_1_where_it_has_none() -> None:
 
 def test_indices_are_those_of_the_department_and_of_the_ship_date() -> None:
     other: list[Row] = [
-        {"weekday": 1, "index": 9, "department": "Frozen"},
-        {"weekday": 1, "index": 9, "dc": "DC02"},
-        {"weekday": 1, "index": 9, "ship_date": MONDAY + timedelta(days=1)},
-        {"weekday": 1, "index": 9, "department": None},
+        {"weekday": 1, "weekday_index": 9, "department": "Frozen"},
+        {"weekday": 1, "weekday_index": 9, "dc": "DC02"},
+        {"weekday": 1, "weekday_index": 9, "ship_date": MONDAY + timedelta(days=1)},
+        {"weekday": 1, "weekday_index": 9, "department": ""},
     ]
     assert forecast(make_terms({}), make_levels({}), make_indices(*other))["forecast_cases"] == 30
 
 
 def test_items_without_a_department_have_indices_of_their_own() -> None:
-    indices = make_indices({"weekday": 1, "index": 2, "department": None})
+    indices = make_indices({"weekday": 1, "weekday_index": 2, "department": ""})
     assert forecast(make_terms({"department": None}), make_levels({}), indices)["forecast_cases"] == 40
 
 
 def test_a_case_is_rounded_half_up_once() -> None:
-    indices = make_indices({"weekday": 1, "index": "0.5"})
+    indices = make_indices({"weekday": 1, "weekday_index": "0.5"})
     terms = make_terms({"lead_time_days": 0, "protection_days": 1})
     assert forecast(terms, make_levels({"level_cases": "0.0001"}), indices)["forecast_cases"] == Decimal("0.0001")
 
