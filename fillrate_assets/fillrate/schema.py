@@ -239,6 +239,71 @@ WEEKDAY_INDICES: Final = TableSchema(
     ),
 )
 
+_USUAL: Final = (
+    _define_cases("level_cases", "A2: level of daily ordered cases"),
+    Column("week_n", pl.Int64, "Observations in the 7 days before", "ship days"),
+    Column("month_n", pl.Int64, "Observations in the 28 days before", "ship days"),
+    Column("weekday_index", RATE, "Ordered cases of the weekday / those of all days", "share"),
+    _define_cases("usual_cases", "Level x weekday index"),
+)
+_FACTOR: Final = (
+    Column("network_factor", RATE, "What the item sold at the other DCs that day / what is usual there", "share"),
+    Column("network_dcs", pl.Int64, "Other DCs that had it in stock", "DCs"),
+)
+_WEIGHT: Final = Column("factor_weight", RATE, "How far the DC follows the factor: 0 not at all, 1 wholly", "share")
+
+USUAL_DEMAND: Final = TableSchema(
+    "usual_demand",
+    ("dc", "ship_date", "item"),
+    (
+        _DC,
+        _SHIP_DATE,
+        _ITEM,
+        *_USUAL,
+        _define_cases("observed_cases", "Ordered, where the item was in stock on a ship day", nullable=True),
+    ),
+)
+
+NETWORK_FACTORS: Final = TableSchema("network_factors", ("dc", "ship_date", "item"), (_DC, _SHIP_DATE, _ITEM, *_FACTOR))
+
+FACTOR_FITS: Final = TableSchema(
+    "factor_fits",
+    ("dc", "ship_date"),
+    (
+        _DC,
+        _SHIP_DATE,
+        _define_cases("followed_cases", "Sum of (factor - 1) x (observed - usual)"),
+        _define_cases("deviation_cases", "Sum of (factor - 1)^2 x usual"),
+        _define_cases("usual_cases", "Sum of usual demand"),
+        Column("item_days", pl.Int64, "Item-days observed", "item-days"),
+    ),
+)
+
+FACTOR_WEIGHTS: Final = TableSchema(
+    "factor_weights",
+    ("dc", "ship_date"),
+    (_DC, _SHIP_DATE, _WEIGHT, Column("weight_n", pl.Int64, "Item-days it is learned from", "item-days")),
+)
+
+EXPECTED_DEMAND: Final = TableSchema(
+    "expected_demand",
+    ("dc", "ship_date", "item"),
+    (_DC, _SHIP_DATE, _ITEM, *_USUAL, *_FACTOR, _WEIGHT, _define_cases("expected_cases", "Usual x weighted factor")),
+)
+
+UNBIASED_ESTIMATES: Final = TableSchema(
+    "unbiased_estimates",
+    ("dc", "ship_date", "item"),
+    (
+        _DC,
+        _SHIP_DATE,
+        _ITEM,
+        _define_cases("expected_cases", "Expected demand; null: too little history", nullable=True),
+        Column("calibration", RATE, "Scale of the positive parts of the DC's day", "share"),
+        _define_cases("unbiased_cases", "Demand above what was even ordered, by method 2"),
+    ),
+)
+
 LOST_CASES: Final = TableSchema(
     "lost_cases",
     ("dc", "ship_date", "item"),

@@ -17,7 +17,7 @@ from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.observations import lay_out_observations
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS, MIN_OBSERVATIONS, WINDOW_DAYS
 
-STEADYING_OBSERVATIONS: Final = 4
+STEADYING_OBSERVATIONS: Final = 6
 """k: the mean of four weeks weighs as much as so many observations of the last week (`benchmarks/estimate.py`)."""
 
 
