@@ -96,6 +96,8 @@ class MessageQueue:
     """The messages of one area in the outbox."""
 
     name: str
+    has_files: bool = False
+    """Whether its messages may have attachments: looking for those of each is a third of the statements."""
 
     def write(self, connection: sa.Connection, messages: Sequence[OutgoingMessage], *, now: datetime) -> list[str]:
         """Write messages, once for each id, in the transaction that is open; they are due at once.
@@ -112,8 +114,12 @@ class MessageQueue:
 
         Raises:
             IntegrityError: another process has just written one of them.
+            ValueError: one has files, and this queue has none.
 
         """
+        if not self.has_files and any(message.attachments for message in messages):
+            msg = f"messages of the queue {self.name} have no files"
+            raise ValueError(msg)
         known = self._delete_dead(connection, [message.message_id for message in messages])
         fresh = [message for message in messages if message.message_id not in known]
         bulk_insert.insert(connection, OUTBOX, _build_rows(self.name, fresh, now))
@@ -143,6 +149,8 @@ class MessageQueue:
     def read(self, connection: sa.Connection, message_id: str) -> OutgoingMessage:
         """Read a message that is there."""
         message = _load(connection.execute(_SELECT_MESSAGE.where(OUTBOX.c.message_id == message_id)).one())
+        if not self.has_files:
+            return message
         columns = [ATTACHMENTS.c[name] for name in ("name", "media_type", "content")]
         chosen = sa.select(*columns).where(ATTACHMENTS.c.message_id == message_id).order_by(ATTACHMENTS.c.name)
         files = tuple(Attachment(*row) for row in connection.execute(chosen))
@@ -164,7 +172,8 @@ class MessageQueue:
         sent = OUTBOX.update().where(OUTBOX.c.message_id == message_id)
         with connection.begin():
             connection.execute(sent.values(sent_at=to_stored(now), next_attempt_at=None, failure=None))
-            connection.execute(ATTACHMENTS.delete().where(ATTACHMENTS.c.message_id == message_id))
+            if self.has_files:
+                connection.execute(ATTACHMENTS.delete().where(ATTACHMENTS.c.message_id == message_id))
 
     def mark_failed(self, connection: sa.Connection, message_id: str, failure: str, *, retry_at: datetime) -> None:
         """Give a lease back after a failure: the message is due again at a moment."""

@@ -191,7 +191,7 @@ def test_an_index_finds_what_every_tick_queries(outbox: NoticeStore, store: Reco
     outbox.read_for_alerts(buffers_frames.make_alerts({}))
     deliver(outbox, Sender())
     sa.event.remove(store.database.engine, "before_cursor_execute", sent)
-    assert len(statements) == 6
+    assert len(statements) == 5
     with store.database.engine.connect() as connection:
         for statement, parameters in statements:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()

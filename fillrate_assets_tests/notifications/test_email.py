@@ -143,7 +143,7 @@ def test_what_is_no_address_gets_nothing(receiver: SmtpReceiver, address: str) -
 
 
 def test_a_file_is_stored_until_its_message_is_sent(store: RecordStore, receiver: SmtpReceiver) -> None:
-    queue, now = MessageQueue("reports"), datetime.now(UTC)
+    queue, now = MessageQueue("reports", has_files=True), datetime.now(UTC)
     receiver.answers["kim@dc.example"] = ["550 no such user"]
     with store.database.begin() as connection:
         queue.write(connection, [REPORT], now=now)
@@ -155,6 +155,14 @@ def test_a_file_is_stored_until_its_message_is_sent(store: RecordStore, receiver
     assert deliver(store.database, queue, make_smtp(receiver).send, now=now) == DeliveryResult(sent=1)
     with store.database.begin() as connection:
         assert queue.read(connection, REPORT.message_id).attachments == ()
+
+
+def test_a_queue_without_files_takes_none(store: RecordStore) -> None:
+    queue = MessageQueue("orders")
+    with store.database.begin() as connection:
+        with pytest.raises(ValueError, match="messages of the queue orders have no files"):
+            queue.write(connection, [REPORT], now=datetime.now(UTC))
+        assert queue.write(connection, [replace(REPORT, attachments=())], now=datetime.now(UTC)) == [REPORT.message_id]
 
 
 def test_recipients_get_subject_and_text(receiver: SmtpReceiver) -> None:

@@ -34,7 +34,7 @@ from fillrate_assets.web.buyers.views import ShownView, choose_view, link_page, 
 from fillrate_assets.web.buyers.visits import Desk
 from fillrate_assets.web.signed_in import PageProblem
 
-QUEUE: Final = MessageQueue("saved views")
+QUEUE: Final = MessageQueue("saved views", has_files=True)
 LIFETIME: Final = timedelta(days=3)
 """How long a message is tried; what it says is old then."""
 
