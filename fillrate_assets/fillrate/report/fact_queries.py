@@ -113,6 +113,11 @@ class FactQueries:
         columns = [*by, *schema.SERVICE.names, *QUANTITIES, "item_days"]
         return add_rates(rows.lazy()).sort(*by, "lines", nulls_last=True).select(columns).collect()
 
+    def sum_all(self, *, with_orders: bool = True) -> pl.DataFrame:
+        """Add up everything: the one row of `sum_groups` without groups."""
+        limits = tuple((name, tuple(values)) for name, values in sorted(self.filters.items()))
+        return self.source.remember_total((limits, with_orders), lambda: self.sum_groups([], with_orders=with_orders))
+
     def rank_worst_items(self, items: pl.LazyFrame, limit: int = WORST_ITEMS) -> pl.DataFrame:
         """Rank the items of a DC that lost most: what they are, on which path, and the reason of most of it.
 
@@ -218,17 +223,12 @@ class FactQueries:
 
     def count_lines(self) -> tuple[pl.DataFrame, int]:
         """Count rejected lines by table and reason, and the order lines there are."""
-        every = FactQueries(self.source, {})
-        rejected = every.query(
-            """SELECT source_table AS "table", reason, sum(rows)::BIGINT AS rows FROM {}
-            WHERE disposition = 'REJECTED' GROUP BY ALL""",
+        counted = FactQueries(self.source, {}).query(
+            """SELECT source_table AS "table", disposition, reason, sum(rows)::BIGINT AS rows FROM {} GROUP BY ALL""",
             ("line_counts", [], ["source_table", "disposition", "reason", "rows"]),
         )
-        orders = every.query(
-            "SELECT coalesce(sum(rows), 0)::BIGINT AS rows FROM {} WHERE source_table = 'order_lines'",
-            ("line_counts", [], ["source_table", "rows"]),
-        )
-        return rejected, orders.item()
+        rejected = counted.filter(pl.col("disposition") == "REJECTED").drop("disposition")
+        return rejected, int(counted.filter(pl.col("table") == "order_lines")["rows"].sum())
 
     def _count_orders(self, by: Sequence[str]) -> pl.DataFrame:
         """Count orders: each once in a group, whatever dates it ships on."""

@@ -7,7 +7,7 @@ What is queried of them belongs to `fact_queries`, the files of whole months to 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -86,6 +86,15 @@ class FactSource(Protocol):
     def name_fault(self) -> str | None:
         """Name a file that cannot be read, and what to do; None if all can be."""
 
+    def remember_total(self, key: Hashable, compute: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        """Return the row of everything as it was computed before, or compute it.
+
+        Args:
+            key: what it is limited to, and how it is computed.
+            compute: computes it.
+
+        """
+
     def find_relations(self, table: str, *, whole_months: bool) -> Sequence[Relation]:
         """Find the relations that are the rows of a table, at least one.
 
@@ -155,6 +164,11 @@ class FrameFacts:
         """Open a connection to the tables."""
         with self._lock:
             return self._connection.cursor()
+
+    def remember_total(self, key: Hashable, compute: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        """Compute it: of files a report is computed once."""
+        del key
+        return compute()
 
     def name_fault(self) -> str | None:
         """Return that there are no files."""

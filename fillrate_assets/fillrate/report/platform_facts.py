@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property
@@ -21,6 +21,7 @@ import polars as pl
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.fact_schema import FACTS, ITEM_FACTS, ITEM_MONTHS
+from fillrate_assets.fillrate.report.answer_cache import AnswerCache
 from fillrate_assets.fillrate.report.doubts import UNPUBLISHED, build_published_doubts
 from fillrate_assets.fillrate.report.fact_queries import FactQueries
 from fillrate_assets.fillrate.report.fact_tables import Relation, connect
@@ -52,6 +53,8 @@ _OLDEST_SECONDS: Final = 600
 """How long facts of days stay on this machine that are no longer in force: a query may still read them."""
 
 
+_MOST_SCOPES: Final = 32
+_MOST_TOTALS: Final = 8
 _NOTHING: Final = -1
 """Number of every moment at which nothing was stored."""
 
@@ -114,6 +117,8 @@ class PlatformFacts:
         self._store: RecordStore = RecordStore(Database.from_settings(settings))
         self._moment: Moment | None = None
         self._lock = threading.Lock()
+        # The tables of one page are of the same days.
+        self._scopes = AnswerCache(_MOST_SCOPES)
 
     @cached_property
     def open_days(self) -> OpenDays:
@@ -147,8 +152,13 @@ class PlatformFacts:
             if each is not None:
                 require_days(each, [*moment.stored.days], f"the lake {self.lake.root} holds")
         # Rows that belong to no day are in doubt once.
-        facts = self._read(moment, scope, unplaced=True)
-        return facts, None if earlier is None else self._read(moment, earlier, unplaced=False)
+        facts = self._read_once(moment, scope, unplaced=True)
+        return facts, None if earlier is None else self._read_once(moment, earlier, unplaced=False)
+
+    def _read_once(self, moment: Moment, part: PartitionFilter, *, unplaced: bool) -> Facts:
+        dcs = None if part.dcs is None else tuple(part.dcs)
+        key = (moment.number, dcs, part.first, part.last, unplaced)
+        return self._scopes.read(key, lambda: self._read(moment, part, unplaced=unplaced))
 
     def _read(self, moment: Moment, part: PartitionFilter, *, unplaced: bool) -> Facts:
         source = StoredFacts(self.lake, moment.stored, part, self.open_days)
@@ -227,6 +237,7 @@ class StoredFacts:
 
         """
         self._lake, self._stored, self._open_days = lake, stored, open_days
+        self._totals = AnswerCache(_MOST_TOTALS)
         self._months = {
             key: wanted
             for key, days in stored.days_by_month.items()
@@ -241,6 +252,10 @@ class StoredFacts:
     def open(self) -> duckdb.DuckDBPyConnection:
         """Open a connection."""
         return self._open_days.open()
+
+    def remember_total(self, key: Hashable, compute: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        """Return a total that was computed before: each table of a page is beside it."""
+        return self._totals.read(key, compute)
 
     def name_fault(self) -> str:
         """Return what to do where a file of the history cannot be read."""

@@ -5,19 +5,17 @@ How a report is computed belongs to `service_report`, what it is made of to `que
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from typing import Any, Final, Literal, Protocol, Self, TypeVar
+from typing import Final, Literal, Protocol, Self, TypeVar
 
 import polars as pl
 
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report import service_report
+from fillrate_assets.fillrate.report.answer_cache import AnswerCache
 from fillrate_assets.fillrate.report.fact_queries import WORST_ITEMS
 from fillrate_assets.fillrate.report.item_history import find_chronic_days, rank_chronic_items
 from fillrate_assets.fillrate.report.platform_facts import PlatformFacts
@@ -142,15 +140,14 @@ class Reports:
 class PlatformReports(Reports):
     """Reports over what the platform has computed, and what pages need beside them.
 
-    What was read is remembered until something else is stored: many people open the same page in the morning.
+    What was read is remembered until something else is stored.
     """
 
     def __init__(self, facts: PlatformFacts) -> None:
         """Report what a platform has."""
         super().__init__(facts)
         self.facts = facts
-        self._remembered: OrderedDict[Hashable, Future[Any]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._answers = AnswerCache(_MOST_REMEMBERED)
 
     @classmethod
     def from_settings(cls, settings: Settings, max_age_seconds: float = 0) -> Self:
@@ -249,22 +246,5 @@ class PlatformReports(Reports):
         return pl.DataFrame({"name": names}, {"name": pl.String}).with_columns(described)
 
     def _remember(self, key: Hashable, read: Callable[[], T]) -> T:
-        """Return what was read before of the same that is stored; others wait for the one that reads it."""
-        place = (self.facts.look().number, key)
-        with self._lock:
-            known = self._remembered.get(place)
-            answer: Future[T] = Future() if known is None else known
-            self._remembered[place] = answer
-            self._remembered.move_to_end(place)
-            while len(self._remembered) > _MOST_REMEMBERED:
-                self._remembered.popitem(last=False)
-        if known is not None:
-            return answer.result()
-        try:
-            answer.set_result(read())
-        except BaseException as error:
-            answer.set_exception(error)
-            with self._lock:
-                self._remembered.pop(place, None)
-            raise
-        return answer.result()
+        """Return what was read before of the same that is stored."""
+        return self._answers.read((self.facts.look().number, key), read)

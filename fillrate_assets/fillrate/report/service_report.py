@@ -284,7 +284,7 @@ def compute_total(
     queries: FactQueries, targets: pl.LazyFrame | None = None, *, with_orders: bool = True
 ) -> pl.DataFrame:
     """Compute the one row of everything, with what was lost in full; targets only where one is for all."""
-    rows = queries.sum_groups([], with_orders=with_orders)
+    rows = queries.sum_all(with_orders=with_orders)
     return rows if targets is None or list_target_columns(targets) else _add_targets(rows, targets)
 
 
