@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from enum import Enum, auto
 from typing import Final, Literal, cast
 from urllib.parse import quote, unquote, urlencode
 
@@ -53,6 +54,18 @@ def show_value(value: str | None) -> str:
     return NO_NAME if value is None else value
 
 
+class PageType(Enum):
+    """What a page is made of."""
+
+    SERVICE = auto()
+    ITEM_AT_DC = auto()
+    """Of one day too."""
+
+    CONTRACTS = auto()
+    CONTRACT = auto()
+    """Of a vendor."""
+
+
 @dataclass(frozen=True)
 class Address:
     """What a page is about, and how it is shown."""
@@ -77,6 +90,22 @@ class Address:
     def kind(self) -> str:
         """Return what the page is of, out of `KINDS`; empty for the network."""
         return str(self.path[0]) if self.path else ""
+
+    @property
+    def page_type(self) -> PageType | None:
+        """Return what the page is made of; None if there is no such page."""
+        match self.path:
+            case []:
+                return PageType.SERVICE
+            case ["contract"]:
+                return PageType.CONTRACTS
+            case ["contract", _]:
+                return PageType.CONTRACT
+            case ["item", _, _] | ["item", _, _, _]:
+                return PageType.ITEM_AT_DC
+            case [kind, _] if kind in KINDS:
+                return PageType.SERVICE
+        return None
 
     @property
     def value(self) -> str | None:

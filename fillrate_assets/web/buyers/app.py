@@ -24,6 +24,7 @@ from fillrate_assets.web.buyers.addresses import (
     CONTRACT,
     NO_NAME,
     Address,
+    PageType,
     encode_value,
     make_title,
     name_kind,
@@ -90,13 +91,15 @@ class BuyersPages:
         """Show a page of the service, or a table of one."""
         self._greet(request)
         visit = self._desk.open_visit(request)
-        if visit.address.kind == CONTRACT:
-            return self._show_contract(request, visit)
-        if visit.address.kind == "item" and len(visit.address.path) in {3, 4}:
-            return self._show_item_at_dc(request, visit)
-        if visit.address.path and (visit.address.kind not in KINDS or len(visit.address.path) != 2):  # noqa: PLR2004 - kind and value
-            raise HTTPException(404)
-        return self._show_table(request, visit) if visit.address.table else self._show_service(visit)
+        match visit.address.page_type:
+            case PageType.SERVICE:
+                return self._show_table(request, visit) if visit.address.table else self._show_service(visit)
+            case PageType.ITEM_AT_DC:
+                return self._show_item_at_dc(request, visit)
+            case PageType.CONTRACTS | PageType.CONTRACT:
+                return self._show_contract(request, visit)
+            case None:
+                raise HTTPException(404)
 
     def _show_service(self, visit: Visit) -> Response:
         report, parts = visit.read(), list_parts(visit)
@@ -172,9 +175,7 @@ class BuyersPages:
         )
 
     def _show_contract(self, request: Request, visit: Visit) -> Response:
-        if len(visit.address.path) > 2:  # noqa: PLR2004 - contract and vendor
-            raise HTTPException(404)
-        one = len(visit.address.path) == 2  # noqa: PLR2004 - as above
+        one = visit.address.page_type is PageType.CONTRACT
         tables = read_contract(visit) if one else {"vendors": make_vendors(visit)}
         if visit.address.table == "pack" and one:
             return send_pack(tables, visit)

@@ -17,10 +17,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from fillrate_assets.fillrate.report.periods import USUAL, Period
-from fillrate_assets.fillrate.report.report_request import KINDS
 from fillrate_assets.web.access import Person
 from fillrate_assets.web.buyers import change_pages
-from fillrate_assets.web.buyers.addresses import CONTRACT, MAX_QUERY, make_title
+from fillrate_assets.web.buyers.addresses import CONTRACT, MAX_QUERY, PageType, make_title
 from fillrate_assets.web.buyers.contract_pages import SHEETS, make_vendors, read_contract
 from fillrate_assets.web.buyers.item_pages import explain_day, make_days, make_lines, parse_day, read_days
 from fillrate_assets.web.buyers.parts import Figure, describe_doubts, find_part, list_parts, make_figures
@@ -163,10 +162,11 @@ def read_view(desk: Desk, person: Person, target: str, period: str, since: datet
     visit = _open_visit(desk, request, path)
     if period:
         visit = replace(visit, address=replace(visit.address, period=visit.span[1].get(period)))
-    if visit.address.kind == CONTRACT:
-        return _read_contract(visit)
-    if visit.address.kind == "item" and len(visit.address.path) > 2:  # noqa: PLR2004 - item and DC
-        return _read_item(visit)
+    match visit.address.page_type:
+        case PageType.CONTRACTS | PageType.CONTRACT:
+            return _read_contract(visit)
+        case PageType.ITEM_AT_DC:
+            return _read_item(visit)
     return _read_service(visit)
 
 
@@ -174,12 +174,8 @@ def _open_visit(desk: Desk, request: Request, path: str) -> Visit:
     if path != SERVICE and not path.startswith(f"{SERVICE}/"):
         raise HTTPException(404)
     visit = desk.open_visit(request)
-    kind, names = visit.address.kind, len(visit.address.path)
-    most = {"": 0, CONTRACT: 2, "item": 4}.get(kind, 2)
-    if (kind and kind not in KINDS and kind != CONTRACT) or names > most or (names == 1 and kind != CONTRACT):
-        raise HTTPException(404)
-    of_service = kind != CONTRACT and names <= 2  # noqa: PLR2004 - kind and value
-    if of_service and visit.address.table and find_part(visit, visit.address.table) is None:
+    page, table = visit.address.page_type, visit.address.table
+    if page is None or (page is PageType.SERVICE and table and find_part(visit, table) is None):
         raise HTTPException(404)
     return visit
 
@@ -197,7 +193,7 @@ def _read_service(visit: Visit) -> ShownView:
 
 
 def _read_contract(visit: Visit) -> ShownView:
-    one = len(visit.address.path) > 1
+    one = visit.address.page_type is PageType.CONTRACT
     tables = {SHEETS[name]: each for name, each in read_contract(visit).items()} if one else {}
     if not one:
         tables = {"Vendors": make_vendors(visit)}
