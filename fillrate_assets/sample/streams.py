@@ -26,6 +26,7 @@ class Stream(IntEnum):
     FLOOR = 9
     FEEDS = 10
     LOAD = 11
+    SUPPLY = 12
 
 
 def make_generator(seed: int, stream: Stream, *key: int) -> np.random.Generator:
