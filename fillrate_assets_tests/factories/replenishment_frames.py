@@ -10,9 +10,16 @@ import polars as pl
 
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.replenishment import schema
+from fillrate_assets.replenishment.rules.forecast_errors import pool_errors
+from fillrate_assets.replenishment.rules.protection_forecast import forecast_protection
+from fillrate_assets.replenishment.rules.stock_buffers import recommend_buffers
 
 MONDAY: Final = date(2026, 6, 1)
 """A Monday, the ship date of rows that name none."""
+
+NO_DEVIATIONS: Final = pl.LazyFrame(
+    schema={"dc": pl.String, "item": pl.String, "ship_date": pl.Date, "deviation": pl.Float64, "mean": pl.Float64}
+)
 
 Row = dict[str, Any]
 
@@ -59,3 +66,14 @@ def make_errors(ratios: Sequence[float], **common: object) -> pl.LazyFrame:
     return make_frame(
         schema.FORECAST_ERRORS, [{**row, "item": str(number), "ratio": each} for number, each in enumerate(ratios)]
     )
+
+
+def recommend_all(
+    terms: pl.LazyFrame, levels: pl.LazyFrame, positions: list[Row], errors: pl.LazyFrame
+) -> pl.DataFrame:
+    """Recommend on MONDAY, of a DC that is closed on Sundays, without indices of weekdays."""
+    forecasts = forecast_protection(terms, levels, make_ship_days(MONDAY, 7), schema.WEEKDAY_INDICES.make_empty())
+    pools, stock = pool_errors(errors, MONDAY).collect().lazy(), make_frame(schema.POSITIONS, positions)
+    recommendations = recommend_buffers(terms, forecasts.collect().lazy(), pools, stock, NO_DEVIATIONS).collect()
+    schema.RECOMMENDATIONS.validate(recommendations)
+    return recommendations

@@ -13,25 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fillrate_assets.replenishment import schema
-from fillrate_assets.replenishment.rules.forecast_errors import pool_errors
-from fillrate_assets.replenishment.rules.protection_forecast import forecast_protection
-from fillrate_assets.replenishment.rules.stock_buffers import recommend_buffers
 from fillrate_assets_tests.factories.replenishment_frames import (
     MONDAY,
     Row,
     make_errors,
-    make_frame,
     make_levels,
-    make_ship_days,
     make_terms,
+    recommend_all,
 )
 
 NINE = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.3, 1.6]
 """With nine errors the quantile 0.9 is the greatest of them, 0.8 the one before."""
-
-NO_DEVIATIONS = pl.LazyFrame(
-    schema={"dc": pl.String, "item": pl.String, "ship_date": pl.Date, "deviation": pl.Float64, "mean": pl.Float64}
-)
 
 
 def recommend(
@@ -46,16 +38,6 @@ def recommend(
     pooled = make_errors(ratios) if errors is None else errors
     (row,) = recommend_all(make_terms(term or {}), levels, [] if position is None else [position], pooled).to_dicts()
     return row
-
-
-def recommend_all(
-    terms: pl.LazyFrame, levels: pl.LazyFrame, positions: list[Row], errors: pl.LazyFrame
-) -> pl.DataFrame:
-    forecasts = forecast_protection(terms, levels, make_ship_days(MONDAY, 7), schema.WEEKDAY_INDICES.make_empty())
-    pools, stock = pool_errors(errors, MONDAY).collect().lazy(), make_frame(schema.POSITIONS, positions)
-    recommendations = recommend_buffers(terms, forecasts.collect().lazy(), pools, stock, NO_DEVIATIONS).collect()
-    schema.RECOMMENDATIONS.validate(recommendations)
-    return recommendations
 
 
 def test_the_level_is_the_forecast_times_the_quantile_of_like_errors() -> None:
