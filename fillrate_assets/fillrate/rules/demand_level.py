@@ -40,7 +40,7 @@ def compute_demand_levels(
         steadying: k.
 
     Returns:
-        `DEMAND_LEVELS` for every DC and item with an observation in the 28 days before the ship date, by key.
+        `DEMAND_LEVELS` for every DC and item with an observation in the 28 days before the ship date.
 
     """
     if not ship_dates:
@@ -64,6 +64,5 @@ def compute_demand_levels(
         .with_columns(
             pl.when(pl.col("month_n") >= MIN_OBSERVATIONS).then(to_cases(level.cast(pl.Int64))).alias("level_cases")
         )
-        .sort("dc", "ship_date", "item")
         .pipe(schema.DEMAND_LEVELS.conform)
     )

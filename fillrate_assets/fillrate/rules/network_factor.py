@@ -14,7 +14,7 @@ import polars as pl
 
 from fillrate_assets.core.decimals import PLACES, divide_half_up, to_cases, to_units
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules.observations import select_observations
+from fillrate_assets.fillrate.rules.observations import mark_observations, select_observations
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 
 WEIGHT_DAYS: Final = 7
@@ -43,22 +43,23 @@ def compute_usual_demand(
         `USUAL_DEMAND`: item-days of which there is a level.
 
     """
-    observed = select_observations(item_days, calendar).select(
-        *_KEY, to_cases(pl.col("ordered")).alias("observed_cases")
-    )
     usual = divide_half_up(
         to_units("level_cases").cast(pl.Int128) * to_units("weekday_index"), pl.lit(PLACES, pl.Int128)
     )
     return (
-        item_days.select(
-            *_KEY, pl.col("department").fill_null(""), pl.col("ship_date").dt.weekday().cast(pl.Int64).alias("weekday")
+        mark_observations(item_days, calendar)
+        .select(
+            *_KEY,
+            "ordered",
+            pl.col("department").fill_null(""),
+            pl.col("ship_date").dt.weekday().cast(pl.Int64).alias("weekday"),
         )
         .join(levels.filter(pl.col("level_cases").is_not_null()), on=_KEY)
         .join(indices, on=["dc", "ship_date", "department", "weekday"], how="left")
         .with_columns(pl.col("weekday_index").fill_null(1).cast(schema.WEEKDAY_INDICES.polars["weekday_index"]))
-        .with_columns(to_cases(usual.cast(pl.Int64)).alias("usual_cases"))
-        .join(observed, on=_KEY, how="left")
-        .sort("ship_date", "dc", "item")
+        .with_columns(
+            to_cases(usual.cast(pl.Int64)).alias("usual_cases"), to_cases(pl.col("ordered")).alias("observed_cases")
+        )
         .pipe(schema.USUAL_DEMAND.conform)
     )
 

@@ -24,12 +24,30 @@ def select_observations(item_days: pl.LazyFrame, calendar: pl.LazyFrame | None =
         dc, item, ship_date, department and ordered, in ten-thousandths of a case.
 
     """
-    available = (pl.col("instock") == "Y") | (pl.col("instock").is_null() & (pl.col("shipped_cases") > 0))
     return (
         filter_ship_days(item_days, calendar)
-        .filter(available.fill_null(value=False) & (pl.col("item_type") == "STOCK"))
+        .filter(_is_available())
         .select("dc", "item", "ship_date", "department", to_units("ordered_cases").alias("ordered"))
     )
+
+
+def mark_observations(item_days: pl.LazyFrame, calendar: pl.LazyFrame | None = None) -> pl.LazyFrame:
+    """Add the column `ordered`, in ten-thousandths of a case, to item-days; null where nothing was observed.
+
+    Args:
+        item_days: `ITEM_DAYS`, whole days of a DC.
+        calendar: `DC_CALENDAR`, if there is one.
+
+    """
+    ship_days = filter_ship_days(item_days, calendar).select("dc", "ship_date").unique()
+    return item_days.join(
+        ship_days.with_columns(pl.lit(value=True).alias("is_ship_day")), on=["dc", "ship_date"], how="left"
+    ).with_columns(pl.when(pl.col("is_ship_day") & _is_available()).then(to_units("ordered_cases")).alias("ordered"))
+
+
+def _is_available() -> pl.Expr:
+    available = (pl.col("instock") == "Y") | (pl.col("instock").is_null() & (pl.col("shipped_cases") > 0))
+    return available.fill_null(value=False) & (pl.col("item_type") == "STOCK")
 
 
 def lay_out_observations(

@@ -40,7 +40,6 @@ def compute_expected_demand(usual: pl.LazyFrame, factors: pl.LazyFrame, weights:
             pl.col("factor_weight").fill_null(0).cast(rate),
         )
         .with_columns(to_cases(expected.cast(pl.Int64)).alias("expected_cases"))
-        .sort("dc", "ship_date", "item")
         .pipe(schema.EXPECTED_DEMAND.conform)
     )
 
