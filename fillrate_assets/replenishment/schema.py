@@ -20,6 +20,9 @@ REASONS: Final = ("NO_LEVEL", "NO_DEMAND", "FEW_ERRORS")
 ORDER_LIMITS: Final = ("MINIMUM_ORDER", "SHELF_LIFE", "MINIMUM_BEYOND_SHELF_LIFE")
 """What decided how much to order, other than the gap and the case multiple."""
 
+ITEM_CLASSES: Final = ("A", "B", "C")
+"""The items with the first 80 % of a DC's forecast cases, those with the next 15 %, and the others."""
+
 TERM_KEYS: Final = ("item", "vendor", "department", "dc")
 """What terms can be of, the most specific first."""
 
@@ -189,7 +192,9 @@ RECOMMENDATIONS: Final = TableSchema(
         _define_cases("order_up_to_cases", "What to have on hand and on order", nullable=True),
         _define_cases("on_hand_cases", "On hand; empty: unknown", nullable=True),
         _define_cases("on_order_cases", "On order; empty: unknown, taken as none", nullable=True),
-        Column("days_of_cover", RATE, "How long what is on hand and on order lasts", "days", nullable=True),
+        Column(
+            "days_of_cover", RATE, "How long what is on hand and on order lasts, 99,999 at most", "days", nullable=True
+        ),
         _define_cases("gap_cases", "Order-up-to level, less what is on hand and on order", nullable=True),
         _define_cases("expected_lost_cases", "What the gap is expected to lose in the period", nullable=True),
         _define_cases("order_cases", "What to order", nullable=True),
@@ -202,3 +207,56 @@ RECOMMENDATIONS: Final = TableSchema(
     ),
 )
 """What to hold of each item."""
+
+LOST_DAYS: Final = TableSchema(
+    "lost_days",
+    ("dc", "item", "ship_date"),
+    (_DC, _ITEM, _SHIP_DATE, _define_cases("lost_cases", "Lost for lack of stock, confirmed and estimated")),
+)
+
+SCORES: Final = TableSchema(
+    "stock_buffer_scores",
+    ("dc", "ship_date", "item"),
+    (
+        _DC,
+        _SHIP_DATE,
+        _ITEM,
+        Column("item_class", pl.String, "A, B or C, by share of the DC's forecast", codes=ITEM_CLASSES),
+        Column("quantile", RATE, "Share of protection periods that the stock was to suffice for", "share"),
+        _define_cases("order_up_to_cases", "What was recommended to have on hand and on order"),
+        _define_cases("came_cases", "What was ordered in the protection period"),
+        Column("served", pl.Boolean, "Whether no more came than was recommended"),
+        _define_cases("short_cases", "What came beyond it"),
+    ),
+)
+"""Past recommendations of which the whole protection period was observed."""
+
+REACHED_SERVICE: Final = TableSchema(
+    "reached_service",
+    ("dc", "item_class", "quantile"),
+    (
+        _DC,
+        Column("item_class", pl.String, "A, B or C", codes=ITEM_CLASSES),
+        Column("quantile", RATE, "Share of protection periods that the stock was to suffice for", "share"),
+        Column("periods", pl.Int64, "Protection periods scored", "periods"),
+        Column("served", pl.Int64, "Those in which no more came than was recommended", "periods"),
+        Column("reached", RATE, "Served / scored", "share"),
+        _define_cases("short_cases", "What came beyond the recommendations"),
+    ),
+)
+
+SAVINGS: Final = TableSchema(
+    "savings",
+    ("dc", "item"),
+    (
+        _DC,
+        _ITEM,
+        _DEPARTMENT,
+        _VENDOR,
+        _SHIP_DATE,
+        _define_cases("gap_cases", "What lacked on hand and on order on that ship date"),
+        _define_cases("lost_cases", "What was lost from when an order of then would have arrived"),
+        _define_cases("saved_cases", "The lesser of the two: what filling the gap would have saved"),
+    ),
+)
+"""Recommendations that would have saved lost cases, each item's best."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
 from fillrate_assets.core.decimals import CASES, PLACES, divide_half_up, to_cases, to_rate, to_units
@@ -10,8 +12,14 @@ from fillrate_assets.replenishment.rules import comparison_formulas
 from fillrate_assets.replenishment.rules.forecast_errors import PoolOf, join_classes
 from fillrate_assets.replenishment.rules.order_rounding import round_orders
 
-_KEY = ["dc", "item", "ship_date"]
-_CLASS = ["dc", "pool", "class"]
+MOST_DAYS_OF_COVER: Final = 99_999
+"""What lasts longer is said to last so long."""
+
+_MOST_RATIO: Final = 10**18
+"""Ten-thousandths: more than any ratio, and has room in 64 bits."""
+
+_KEY: Final = ["dc", "item", "ship_date"]
+_CLASS: Final = ["dc", "pool", "class"]
 
 
 def recommend_buffers(
@@ -105,7 +113,11 @@ def _add_levels(frame: pl.LazyFrame) -> pl.LazyFrame:
 def _add_gap(frame: pl.LazyFrame) -> pl.LazyFrame:
     """Add position, gap and days of cover; none of them where it is not known what is on hand."""
     position = to_units("on_hand_cases") + to_units("on_order_cases").fill_null(0)
-    cover = to_rate(pl.col("_position").clip(0) * pl.col("protection_days"), to_units("forecast_cases"))
+    forecast = to_units("forecast_cases").cast(pl.Int128)
+    lasting = pl.min_horizontal(
+        pl.col("_position").clip(0).cast(pl.Int128) * pl.col("protection_days"), forecast * MOST_DAYS_OF_COVER
+    )
+    cover = to_rate(lasting, forecast)
     return frame.with_columns(position.alias("_position")).with_columns(
         to_cases(pl.col("_position")).alias("position_cases"),
         to_cases((to_units("order_up_to_cases") - pl.col("_position")).clip(0)).alias("gap_cases"),
@@ -124,7 +136,8 @@ def _add_expected_losses(frame: pl.LazyFrame, pools: pl.LazyFrame) -> pl.LazyFra
     per_error = divide_half_up(lost, (pl.col("n") * PLACES).cast(pl.Int128)).cast(pl.Int64)
     with_level = frame.with_columns(level.alias("_level"))
     for amount, name in (("_position", "position"), ("_level", "level")):
-        threshold = (pl.col(amount).cast(pl.Int128) * PLACES // pl.when(forecast > 0).then(forecast)).cast(pl.Int64)
+        exact = pl.col(amount).cast(pl.Int128) * PLACES // pl.when(forecast > 0).then(forecast)
+        threshold = exact.clip(upper_bound=_MOST_RATIO).cast(pl.Int64)
         with_level = _join_tail(with_level.with_columns(threshold.alias("threshold")), pools, name)
     return with_level.with_columns(
         pl.when(to_units("gap_cases") > 0)

@@ -99,6 +99,11 @@ def test_more_than_the_level_is_no_gap_and_loses_nothing() -> None:
     assert (row["gap_cases"], row["order_cases"], row["expected_lost_cases"], row["gap_cost"]) == (0, 0, 0, None)
 
 
+def test_stock_for_more_than_a_number_of_years_is_no_gap() -> None:
+    row = recommend(level="0.0001", position={"on_hand_cases": 10**12})
+    assert (row["gap_cases"], row["expected_lost_cases"], row["days_of_cover"]) == (0, 0, 99_999)
+
+
 @pytest.mark.parametrize(
     ("on_hand", "quantile", "lost"),
     # Of 30 cases forecast nine times came 15, 18, 21, 24, 27, 30, 33, 39 and 48.
