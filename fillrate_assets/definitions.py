@@ -82,7 +82,7 @@ class ViewMail:
 
         result = make_view_sender(self.settings).send_due(now)
         done = result.delivered
-        problems = "\n".join(f"{name}: {problem}" for name, problem in result.problems.items())
+        problems = "\n".join(result.problems)
         counts = {"written": len(result.written), "sent": done.sent, "failed": done.failed, "given up": done.given_up}
         return {**counts, "problems": problems or "none"}
 

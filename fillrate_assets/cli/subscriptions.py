@@ -58,8 +58,8 @@ def send() -> None:
     result = make_view_sender(settings.load()).send_due(datetime.now(UTC))
     for name in result.written:
         click.echo(f"written: {name}")
-    for name, problem in result.problems.items():
-        click.echo(f"not sent: {name}: {problem}", err=True)
+    for problem in result.problems:
+        click.echo(f"not sent: {problem}", err=True)
     done = result.delivered
     if not (result.written or result.problems or done.sent or done.failed or done.given_up):
         click.echo("nothing is due")

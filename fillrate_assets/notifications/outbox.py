@@ -185,6 +185,17 @@ class MessageQueue:
         """Mark a message as given up, in the transaction that is open: it is a dead letter."""
         connection.execute(_update_waiting(message_id).values(next_attempt_at=None, failure=failure))
 
+    def withdraw(self, connection: sa.Connection, beginning: str) -> int:
+        """Delete what is not sent of the messages whose ids begin so, in the transaction that is open; return how many.
+
+        An attempt that is under way is not called back.
+        """
+        ids = OUTBOX.c.message_id.startswith(beginning, autoescape=True)
+        unsent = ids & (OUTBOX.c.queue == self.name) & OUTBOX.c.sent_at.is_(None)
+        chosen = sa.select(OUTBOX.c.message_id).where(unsent)
+        connection.execute(ATTACHMENTS.delete().where(ATTACHMENTS.c.message_id.in_(chosen)))
+        return connection.execute(OUTBOX.delete().where(unsent)).rowcount
+
     def postpone(self, connection: sa.Connection, message_id: str, until: datetime) -> None:
         """Leave a message for later."""
         postponed = _update_waiting(message_id).where(OUTBOX.c.next_attempt_at < to_stored(until))

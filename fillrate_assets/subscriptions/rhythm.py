@@ -65,23 +65,26 @@ def find_due(
     Args:
         rhythm: when it is sent.
         since: until when everything is sent, or when it was subscribed to, UTC.
-        last_key: key of what was sent last; "" for nothing.
+        last_key: key of what was due last, sent or not; "" for nothing.
         published: when days of its DCs were published, UTC.
         now: UTC.
 
     """
     match rhythm.kind:
         case "weekly":
-            due = _find_week(rhythm, now)
-            return due if due.until > since and due.key != last_key else None
+            key, at = _find_week(rhythm, now)
+            return Due(key, now) if at > since and key != last_key else None
         case "published":
-            return _find_publication([each for each in published if each > since], now)
+            fresh = [each for each in published if each > since]
+            # Of what was due and not sent, nothing is waited for again.
+            tried = max((each for each in fresh if _name_publication(each) == last_key), default=since)
+            return _find_publication([each for each in fresh if each > tried], now)
         case _:
             return None
 
 
-def _find_week(rhythm: Rhythm, now: datetime) -> Due:
-    """Find the latest time of a weekly rhythm that is not in the future."""
+def _find_week(rhythm: Rhythm, now: datetime) -> tuple[str, datetime]:
+    """Find the latest time of a weekly rhythm that is not in the future, and the name of its week."""
     zone = ZoneInfo(rhythm.time_zone)
     today = now.astimezone(zone).date()
     day = today - timedelta(days=(today.weekday() - rhythm.weekday) % 7)
@@ -91,14 +94,18 @@ def _find_week(rhythm: Rhythm, now: datetime) -> Due:
         at = datetime.combine(day, time(rhythm.hour), zone).astimezone(UTC)
     year, week, _ = day.isocalendar()
     # By the week, not the day: a rhythm that moves from Monday to Thursday is due once in that week.
-    return Due(f"{year}-W{week:02}", at)
+    return f"{year}-W{week:02}", at
 
 
 def _find_publication(fresh: list[datetime], now: datetime) -> Due | None:
-    """Find the publication that is over, of what was published and not sent."""
+    """Find the publication that is over, of what was published and not tried to send."""
     if not fresh:
         return None
     first, last = min(fresh), max(fresh)
     if now - last < QUIET and now - first < LONGEST:
         return None
-    return Due(f"{last.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}", last)
+    return Due(_name_publication(last), last)
+
+
+def _name_publication(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"

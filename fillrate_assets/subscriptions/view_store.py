@@ -43,8 +43,9 @@ SAVED_VIEWS: Final = sa.Table(
     sa.Column("created_at", UtcDateTime(), nullable=False),
     # Until when everything is sent.
     sa.Column("since", UtcDateTime(), nullable=False),
-    # Of what was sent last: what makes it this sending, its id in the outbox, when, and a digest of what it showed.
+    # What makes it this sending, of what was due last.
     sa.Column("last_key", make_text_type(64), nullable=False),
+    # Of what was sent last: its id in the outbox, when, and a digest of what it showed.
     sa.Column("message_id", make_text_type(64), nullable=False),
     sa.Column("sent_at", UtcDateTime()),
     sa.Column("digest", make_text_type(64), nullable=False),
@@ -143,9 +144,9 @@ class ViewStore:
             return connection.execute(noted.values(**values)).rowcount
 
     def note_problem(self, connection: sa.Connection, message_id: str, problem: str) -> None:
-        """Note that a message of a view was given up, in the transaction that is open."""
+        """Note that a message of a view was given up, in the transaction that is open: no one has what it showed."""
         given_up = SAVED_VIEWS.update().where(SAVED_VIEWS.c.message_id == message_id)
-        connection.execute(given_up.values(problem=problem))
+        connection.execute(given_up.values(problem=problem, sent_at=None, digest=""))
 
     def _read(self, chosen: sa.Select[Any]) -> list[SavedView]:
         with self.database.connect() as connection:
@@ -157,10 +158,18 @@ def add_view(connection: sa.Connection, view: SavedView) -> None:
     connection.execute(SAVED_VIEWS.insert().values(_dump(view)))
 
 
-def replace_view(connection: sa.Connection, view: SavedView) -> bool:
-    """Replace what people set of a view, in the transaction that is open; return whether it was there."""
+def replace_view(connection: sa.Connection, view: SavedView, *, moved: bool) -> bool:
+    """Replace what people set of a view, in the transaction that is open; return whether it was there.
+
+    Args:
+        connection: in a transaction.
+        view: as it is now.
+        moved: whether it begins anew: nothing from before its `since` is sent.
+
+    """
     row = _dump(view)
-    set_by_people = ("name", "channel", "rhythm", *_RHYTHM, "since", "problem", "stopped_at", "stopped_by")
+    set_by_people = ["name", "channel", "rhythm", *_RHYTHM, "problem", "stopped_at", "stopped_by"]
+    set_by_people += ["since"] if moved else []
     replaced = SAVED_VIEWS.update().where(SAVED_VIEWS.c.view_id == view.view_id)
     return connection.execute(replaced.values({name: row[name] for name in set_by_people})).rowcount > 0
 
@@ -188,21 +197,24 @@ class Outcome:
 
 
 def mark_sent(connection: sa.Connection, view: SavedView, due: Due, outcome: Outcome, *, now: datetime) -> bool:
-    """Mark what came of a sending, in the transaction that is open.
+    """Mark what came of a sending, in the transaction that is open; what could not be sent is left for the next one.
 
     Returns:
-        Whether it was still due: no other process has marked it, and no one has changed or stopped the view.
+        Whether it was still due: no other process has marked it, no one has changed or stopped the view, and its owner
+        has not signed in meanwhile, with other roles.
 
     """
     unchanged = SAVED_VIEWS.update().where(
         SAVED_VIEWS.c.view_id == view.view_id,
         SAVED_VIEWS.c.last_key == view.last_key,
         SAVED_VIEWS.c.since == to_stored(view.since),
+        SAVED_VIEWS.c.signed_in_at == to_stored(view.signed_in_at),
         SAVED_VIEWS.c.stopped_at.is_(None),
     )
-    values: dict[str, Any] = {"last_key": due.key, "since": to_stored(due.until), "problem": outcome.problem}
+    values: dict[str, Any] = {"last_key": due.key, "problem": outcome.problem}
     if not outcome.problem:
-        values |= {"message_id": outcome.message_id, "sent_at": to_stored(now), "digest": outcome.digest}
+        values |= {"since": to_stored(due.until), "sent_at": to_stored(now)}
+        values |= {"message_id": outcome.message_id, "digest": outcome.digest}
     return connection.execute(unchanged.values(**values)).rowcount > 0
 
 

@@ -121,7 +121,7 @@ def serve(
     sessions = SessionSigner(links.secrets, _get_now)
     actions = Actions(links.base_url, links.secrets, ActionLog(database), _get_now)
     sender = make_view_sender(settings)
-    views = ViewPages(sender, actions, ActionLog(database), settings.web)
+    views = ViewPages(sender, actions, ActionLog(database), settings.web.subscription_time_zone)
     sign_in = _make_sign_in(settings, links, sessions)
     ways = [*_list_proxies(settings), sign_in or sessions]
     room = ControlRoom(

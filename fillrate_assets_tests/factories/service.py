@@ -27,6 +27,7 @@ from fillrate_assets.web.access import Person
 from fillrate_assets.web.actions import Actions
 from fillrate_assets.web.authentication import COOKIE, SessionSigner
 from fillrate_assets.web.buyers.app import build_routes
+from fillrate_assets.web.buyers.destinations import Destinations
 from fillrate_assets.web.buyers.sending import ViewSender
 from fillrate_assets.web.buyers.view_pages import ViewPages
 from fillrate_assets.web.buyers.visits import Desk
@@ -87,12 +88,15 @@ class Service:
 
     def make_sender(self, send: Send, schedule: RetrySchedule = _SOON) -> ViewSender:
         """Make what sends saved views, over something that sends a message."""
-        return ViewSender(self.desk, self.views, send, LinkSigner(self.base_url, [SECRET]), schedule=schedule)
+        destinations = Destinations.from_settings(self.settings.web)
+        links = LinkSigner(self.base_url, [SECRET])
+        return ViewSender(self.desk, self.views, send, links, destinations, schedule=schedule)
 
     def build_routes(self, sent: Send = _refuse) -> list[BaseRoute]:
         """Build the routes of the pages."""
         sender, log = self.make_sender(sent), ActionLog(self.database)
-        views = ViewPages(sender, Actions(self.base_url, [SECRET], log, lambda: NOW), log, self.settings.web)
+        actions = Actions(self.base_url, [SECRET], log, lambda: NOW)
+        views = ViewPages(sender, actions, log, self.settings.web.subscription_time_zone)
         return build_routes(sender.desk, [SIGNER], [SECRET], views)
 
     def find_names(self) -> dict[str, str]:

@@ -52,15 +52,25 @@ def test_one_that_is_moved_within_a_week_is_due_once_in_it() -> None:
 )
 def test_the_hour_is_that_of_the_clocks_of_the_zone(zone: str, month: int, hour: int) -> None:
     day = {3: 16, 4: 6}[month]
-    due = _find_week(datetime(2026, month, day, 23, tzinfo=UTC), Rhythm("weekly", 0, 6, zone))
+    at, rhythm = datetime(2026, month, day, hour, tzinfo=UTC), Rhythm("weekly", 0, 6, zone)
+    before, due = _find_week(at - timedelta(microseconds=1), rhythm), _find_week(at, rhythm)
+    assert before is not None
     assert due is not None
-    assert due.until == datetime(2026, month, day, hour, tzinfo=UTC)
+    assert before.key < due.key
 
 
 def test_an_hour_that_clocks_leave_out_is_due_all_the_same() -> None:
     # On 29 March 2026 clocks go from 02:00 to 03:00.
-    due = _find_week(datetime(2026, 3, 29, 12, tzinfo=UTC), Rhythm("weekly", 6, 2, "Europe/Berlin"))
-    assert due == Due("2026-W13", datetime(2026, 3, 29, 1, tzinfo=UTC))
+    at, rhythm = datetime(2026, 3, 29, 1, tzinfo=UTC), Rhythm("weekly", 6, 2, "Europe/Berlin")
+    assert _find_week(at, rhythm) == Due("2026-W13", at)
+    before = _find_week(at - timedelta(microseconds=1), rhythm)
+    assert before is not None
+    assert before.key == "2026-W12"
+
+
+def test_one_that_is_sent_late_has_what_happened_until_then() -> None:
+    late = MONDAY + timedelta(days=2)
+    assert _find_week(late) == Due("2026-W12", late)
 
 
 @given(
@@ -107,6 +117,21 @@ def test_publications_that_follow_each_other_are_one_and_sent_when_they_are_over
 
 def test_publications_without_an_end_are_not_waited_for() -> None:
     assert _find_publication(MONDAY, timedelta(0), LONGEST) == Due("2026-03-16T06:00:00.000000Z", MONDAY)
+
+
+def test_what_was_due_and_not_sent_is_in_the_next_one_which_waits_as_ever() -> None:
+    first, next_day = MONDAY, MONDAY + timedelta(days=1)
+    tried = find_due(PUBLISHED, since=AGO, last_key="", published=[first], now=first + QUIET)
+    assert tried is not None
+
+    def find(*published: datetime, now: datetime) -> Due | None:
+        return find_due(PUBLISHED, since=AGO, last_key=tried.key, published=published, now=now)
+
+    assert find(first, now=next_day) is None
+    assert find(first, next_day, now=next_day) is None
+    due = find(first, next_day, now=next_day + QUIET)
+    assert due is not None
+    assert due.until == next_day
 
 
 def test_what_was_published_before_is_not_sent() -> None:

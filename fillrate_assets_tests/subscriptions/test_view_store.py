@@ -79,16 +79,19 @@ def test_roles_are_those_of_the_last_sign_in(views: ViewStore) -> None:
 def test_what_people_set_is_replaced_and_nothing_else(views: ViewStore) -> None:
     with views.database.begin() as connection:
         assert mark_sent(connection, VIEW, DUE, Outcome("m", "d"), now=LATER)
-        changed = replace(VIEW, name="Other", rhythm=Rhythm("published"), since=LATER, owner="Eve", last_key="")
-        assert replace_view(connection, changed)
-        assert not replace_view(connection, replace(VIEW, view_id="v2"))
+        changed = replace(VIEW, name="Other", rhythm=Rhythm("published"), since=NOW, owner="Eve", last_key="")
+        assert replace_view(connection, changed, moved=False)
+        assert not replace_view(connection, replace(VIEW, view_id="v2"), moved=True)
     found = _read(views)
     assert (found.name, found.rhythm, found.owner) == ("Other", Rhythm("published"), "Kim")
+    assert found.since == DUE.until
     assert (found.last_key, found.message_id, found.digest, found.sent_at) == ("k", "m", "d", LATER)
 
 
 @pytest.mark.parametrize(
-    "meanwhile", [{"last_key": "k"}, {"since": LATER}, {"stopped_at": LATER}], ids=["sent", "changed", "stopped"]
+    "meanwhile",
+    [{"last_key": "k"}, {"since": LATER}, {"stopped_at": LATER}, {"signed_in_at": LATER}],
+    ids=["sent", "changed", "stopped", "with other roles"],
 )
 def test_a_sending_is_marked_if_it_is_still_due(store: RecordStore, meanwhile: dict[str, Any]) -> None:
     with store.database.begin() as connection:
@@ -101,14 +104,16 @@ def test_a_problem_is_noted_until_it_is_sent(views: ViewStore) -> None:
     with views.database.begin() as connection:
         mark_sent(connection, VIEW, DUE, Outcome(problem="nothing of that"), now=LATER)
     found = _read(views)
-    assert (found.problem, found.sent_at, found.last_key) == ("nothing of that", None, "k")
+    assert (found.problem, found.sent_at, found.last_key, found.since) == ("nothing of that", None, "k", NOW)
     with views.database.begin() as connection:
-        mark_sent(connection, found, Due("l", LATER), Outcome("m"), now=LATER)
+        mark_sent(connection, found, Due("l", LATER), Outcome("m", "d"), now=LATER)
         views.note_problem(connection, "other", "refused")
     assert _read(views).problem == ""
     with views.database.begin() as connection:
         views.note_problem(connection, "m", "refused")
-    assert _read(views).problem == "refused"
+    # No one has what it showed: the next one does not say that nothing changed since.
+    refused = _read(views)
+    assert (refused.problem, refused.sent_at, refused.digest, refused.since) == ("refused", None, "", LATER)
 
 
 def test_a_view_is_stopped_once_and_deleted_once(views: ViewStore) -> None:

@@ -15,8 +15,9 @@ import httpx
 import pytest
 
 from fillrate_assets import settings
+from fillrate_assets.core.errors import SourceUnavailable
 from fillrate_assets.notifications.notifiers.channel import OutgoingMessage
-from fillrate_assets.notifications.outbox import OUTBOX
+from fillrate_assets.notifications.outbox import ATTACHMENTS, OUTBOX
 from fillrate_assets.storage.action_log import Action, ActionLog
 from fillrate_assets.subscriptions.rhythm import Rhythm
 from fillrate_assets.subscriptions.view_store import SAVED_VIEWS, SavedView, add_view
@@ -48,7 +49,7 @@ def service(tiny_published_template: Path, tmp_path_factory: pytest.TempPathFact
 def _empty(service: Service) -> Iterator[None]:
     yield
     with service.database.begin() as connection:
-        for table in (SAVED_VIEWS, OUTBOX):
+        for table in (SAVED_VIEWS, OUTBOX, ATTACHMENTS):
             connection.execute(table.delete())
 
 
@@ -92,6 +93,11 @@ def save(service: Service, **changes: Any) -> SavedView:  # noqa: ANN401 - field
     with service.database.begin() as connection:
         add_view(connection, made)
     return made
+
+
+def _refuse(_: OutgoingMessage) -> None:
+    msg = "down"
+    raise SourceUnavailable(msg)
 
 
 def read_log(service: Service) -> list[Action]:
@@ -190,11 +196,44 @@ def test_roles_are_noted_when_someone_comes_by(service: Service) -> None:
     assert (view.grants, view.signed_in_at) == (["dc_manager:DC02"], NOW)
 
 
+def test_who_lost_a_dc_reads_nothing_of_it_from_a_view(service: Service) -> None:
+    posted: list[OutgoingMessage] = []
+    save(service, target="/service")
+    demoted = service.open("dc_manager:DC02", name="Kim", sent=posted.append)
+    assert "of DC02 alone" in demoted.get("/views/v1").text
+    post(demoted, action="send", view_id="v1")
+    assert "DC01" not in posted[0].message.html
+
+
+def test_who_lost_every_role_is_noted_though_nothing_is_shown(service: Service) -> None:
+    save(service)
+    assert service.open(name="Kim").get("/views").status_code == 404
+    assert service.views.list_views()[0].grants == []
+
+
 def test_a_rendered_view_notes_no_sign_in(service: Service) -> None:
     save(service, signed_in_at=NOW - timedelta(days=30), since=NOW - timedelta(days=30))
     assert service.make_sender(lambda _: None).send_due(NOW).written == ["Vendors"]
     (view,) = service.views.list_views()
     assert view.signed_in_at == NOW - timedelta(days=30)
+
+
+@pytest.mark.parametrize("how", ["stop", "delete", "change", "link"])
+def test_what_waits_is_not_sent_once_it_is_stopped(service: Service, kim: httpx.Client, how: str) -> None:
+    view = save(service, since=NOW - timedelta(days=9))
+    other = save(service, view_id="v12", since=NOW - timedelta(days=9))
+    down = service.make_sender(_refuse)
+    assert down.send_due(NOW).delivered.failed == 2
+    assert post(kim, action="send", view_id="v1").headers["location"].endswith("done=waits")
+    if how == "link":
+        open_unknown(service).post(read_link(service, view))
+    else:
+        address = {**FORM, "rhythm": "published", "address": "other@example.com"} if how == "change" else {}
+        address.pop("view", "")
+        assert post(kim, **{**address, "action": how, "view_id": "v1"}).status_code == 303
+    posted: list[OutgoingMessage] = []
+    service.make_sender(posted.append).send_due(NOW + timedelta(hours=6))
+    assert [each.message_id.startswith(f"view_{other.view_id}_") for each in posted] == [True]
 
 
 # --- what cannot be saved
@@ -208,6 +247,9 @@ WRONG: Final = {
     "no address": {"address": "kim"},
     "two addresses": {"address": "kim@example.com,eve@example.com"},
     "a header": {"address": "kim@example.com\r\nBcc: eve@evil.example"},
+    "a route": {"address": "eve%evil.example@example.com"},
+    "an old route": {"address": "evil.example!eve@example.com"},
+    "what shows nothing": {"address": "kim\x00@example.com"},
     "a foreign domain": {"address": "kim@evil.example"},
     "a domain that looks like it": {"address": "kim@example.com.evil.example"},
     "a channel of alerts": {"channel": "slack:floor"},

@@ -26,12 +26,13 @@ from fillrate_assets.notifications.notifiers.dispatch import Notifiers
 from fillrate_assets.notifications.notifiers.email import SmtpServer
 from fillrate_assets.notifications.notifiers.slack import render_slack
 from fillrate_assets.notifications.notifiers.teams import render_teams
-from fillrate_assets.notifications.outbox import OUTBOX
+from fillrate_assets.notifications.outbox import ATTACHMENTS, OUTBOX
 from fillrate_assets.notifications.outbox_admin import list_unsent
 from fillrate_assets.subscriptions.rhythm import QUIET, Rhythm
 from fillrate_assets.subscriptions.view_store import SAVED_VIEWS, SavedView, add_view
 from fillrate_assets.web.buyers.letters import narrow
 from fillrate_assets.web.buyers.sending import ABSENT_DAYS, ViewSender
+from fillrate_assets.web.signed_in import PageProblem
 from fillrate_assets.web.tables import Table
 from fillrate_assets_tests.conftest import copy_home
 from fillrate_assets_tests.factories.service import NOW, Service
@@ -44,16 +45,16 @@ HOUR: Final = timedelta(hours=1)
 
 @pytest.fixture(scope="module")
 def service(published_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Service:
-    return Service(
-        settings.load(home=copy_home(published_template, tmp_path_factory.mktemp("sending"))), max_age_seconds=3600
-    )
+    home = copy_home(published_template, tmp_path_factory.mktemp("sending"))
+    web = {"web__subscription_domains": ["dc.example"], "web__subscription_channels": ["slack:buyers"]}
+    return Service(settings.load(home=home, **web), max_age_seconds=3600)
 
 
 @pytest.fixture(autouse=True)
 def _empty(service: Service) -> Iterator[None]:
     yield
     with service.database.begin() as connection:
-        for table in (SAVED_VIEWS, OUTBOX):
+        for table in (SAVED_VIEWS, OUTBOX, ATTACHMENTS):
             connection.execute(table.delete())
 
 
@@ -171,7 +172,7 @@ def test_a_store_that_does_not_answer_leaves_it_due(
 
     with monkeypatch.context() as away:
         away.setattr(type(sender.desk.reports), "read", fail)
-        assert sender.send_due(NOW).problems == {"View 0": "the lake does not answer"}
+        assert sender.send_due(NOW).problems == ["View 0 of Kim: the lake does not answer"]
     assert sender.send_due(NOW).written == ["View 0"]
 
 
@@ -252,7 +253,7 @@ def test_every_page_of_buyers_can_be_sent_with_what_it_shows(
 ) -> None:
     names = service.find_names()
     save(service, make_view(target=target.format(**names)))
-    assert sender.send_due(NOW).problems == {}
+    assert sender.send_due(NOW).problems == []
     (message,) = posted
     assert read_rows(message.attachments[0].content, sheet.format(**names))
     assert render_slack(message.message)["blocks"]
@@ -319,6 +320,39 @@ def test_a_period_that_moves_is_that_of_the_day_it_is_sent(
     assert "from=2026-03-09&to=2026-03-15" in links["mailto:r0@dc.example"]
 
 
+def test_a_week_is_over_by_the_clocks_of_the_view(
+    service: Service, sender: ViewSender, posted: list[OutgoingMessage]
+) -> None:
+    auckland = make_view(0, period="Last week", rhythm=Rhythm("weekly", 0, 6, "Pacific/Auckland"))
+    save(service, auckland, replace(auckland, view_id="v1", name="View 1", rhythm=Rhythm("weekly", 6, 17, "UTC")))
+    # There it is Monday morning already.
+    sender.send_due(datetime(2026, 3, 15, 17, 5, tzinfo=UTC))
+    texts = {each.message.subject.partition(":")[0]: each.message.sections[0].what for each in posted}
+    assert "09 Mar 2026 to 15 Mar 2026" in texts["View 0"]
+    assert "02 Mar 2026 to 08 Mar 2026" in texts["View 1"]
+
+
+def test_nothing_is_as_it_was_in_a_message_that_no_one_got(
+    service: Service, receiver: SmtpReceiver, sender: ViewSender, posted: list[OutgoingMessage]
+) -> None:
+    save(service, make_view(0, target=f"{TABLE}&from=2026-02-16&to=2026-03-15"))
+    receiver.answers |= {"r0@dc.example": ["550 no such user"]}
+    assert make_sender(service, receiver.port).send_due(NOW).delivered.given_up == 1
+    assert sender.send_due(NOW + timedelta(weeks=1)).delivered.sent == 1
+    assert "nothing changed" not in posted[0].message.subject
+
+
+def test_what_changed_while_nothing_could_be_sent_is_in_the_next_one(
+    service: Service, sender: ViewSender, posted: list[OutgoingMessage]
+) -> None:
+    save(service, make_view(target="/changes", grants=()))
+    assert len(sender.send_due(NOW).problems) == 1
+    service.views.note_sign_in("Kim", ["buyer"], NOW + HOUR)
+    assert sender.send_due(NOW + 2 * HOUR).written == []
+    assert sender.send_due(NOW + timedelta(weeks=1)).written == ["View 0"]
+    assert posted[0].message.sections[0].what.startswith("since Sat 14 Mar 2026, 06:00 UTC")
+
+
 def test_chat_gets_no_file(service: Service, sender: ViewSender, posted: list[OutgoingMessage]) -> None:
     save(service, make_view(channel="slack:buyers"))
     sender.send_due(NOW)
@@ -372,8 +406,10 @@ def test_what_its_owner_may_not_see_is_not_sent_and_its_owner_reads_why(
     problem: str,
 ) -> None:
     save(service, make_view(0, **changes))
-    assert problem in sender.send_due(NOW).problems["View 0"]
-    assert sender.send_due(NOW + HOUR).problems == {}
+    (said,) = sender.send_due(NOW).problems
+    assert said.startswith("View 0 of Kim: ")
+    assert problem in said
+    assert sender.send_due(NOW + HOUR).problems == []
     assert posted == []
     view = service.views.find_view("v0")
     assert view is not None
@@ -394,8 +430,34 @@ def test_with_a_sign_in_roles_are_those_that_a_group_still_has(
 ) -> None:
     save(service, make_view(0, **changes))
     sender = replace(service.make_sender(posted.append), known_grants={"buyer"})
-    assert problem in sender.send_due(NOW).problems.get("View 0", "")
+    assert problem in " ".join(sender.send_due(NOW).problems)
     assert len(posted) == (not problem)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"channel": "mailto:kim@sold.example"},
+        {"channel": "slack:gone"},
+        {"channel": "mailto:Kim", "owner": "Kim"},
+        {"channel": "mailto:kim@home.example", "owner": "kim@home.example", "named_by": "form"},
+    ],
+    ids=["domain", "channel", "no address", "typed name"],
+)
+def test_where_views_may_not_be_sent_any_more_nothing_is_sent(
+    service: Service, sender: ViewSender, posted: list[OutgoingMessage], changes: dict[str, Any]
+) -> None:
+    view = make_view(0, **changes)
+    save(service, view)
+    assert "any more: change where it is sent" in sender.send_due(NOW).problems[0]
+    with pytest.raises(PageProblem):
+        sender.send_now(view, NOW)
+    assert posted == []
+
+
+def test_the_address_of_a_sign_in_gets_mail_whatever_its_domain(service: Service, sender: ViewSender) -> None:
+    save(service, make_view(0, channel="mailto:kim@home.example", owner="kim@home.example"))
+    assert sender.send_due(NOW).delivered.sent == 1
 
 
 # --- what names can do

@@ -112,8 +112,9 @@ def _find_recipients(channel: str, addresses: Mapping[str, str]) -> list[str]:
 
 
 def is_address(text: str) -> bool:
-    """Return whether a text is one address and nothing else."""
-    return re.fullmatch(r"[^\s@<>,;:\"()\[\]\\]+@[^\s@<>,;:\"()\\]+", text) is not None
+    """Return whether a text is one address and nothing else; `%` and `!` are routes to some old servers."""
+    shape = r"[^\s@<>,;:\"()\[\]\\%!]+@[^\s@<>,;:\"()\\%!]+"
+    return text.isprintable() and re.fullmatch(shape, text) is not None
 
 
 def _parse_url(url: str) -> SplitResult:

@@ -52,9 +52,9 @@ from fillrate_assets.web.buyers.parts import (
     read_losses,
     sum_parties,
 )
-from fillrate_assets.web.buyers.sending import VIEWS
+from fillrate_assets.web.buyers.sending import VIEWS, SignIns
 from fillrate_assets.web.buyers.tables import Part, cut_page
-from fillrate_assets.web.buyers.view_pages import SignIns, ViewPages, link_form
+from fillrate_assets.web.buyers.view_pages import ViewPages, link_form
 from fillrate_assets.web.buyers.visits import Desk, Visit
 from fillrate_assets.web.exports import FORMATS, XLSX, make_file_name, respond_with_file, write_sheets
 from fillrate_assets.web.rendering import make_templates

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Final
 
@@ -69,7 +69,7 @@ def make_letter(name: str, shown: ShownView, links: Links, last: datetime | None
         name: what its owner calls it.
         shown: what it shows.
         links: where it leads.
-        last: when the same was sent, UTC; None if what it shows is not what it showed then.
+        last: when the same was sent, by the clocks of the view; None if what it shows is not what it showed then.
 
     """
     nothing = _describe_nothing(shown, last)
@@ -140,7 +140,7 @@ def _describe_nothing(shown: ShownView, last: datetime | None) -> str:
         return next(iter(shown.tables.values())).nothing
     if last is None:
         return ""
-    return f"Nothing changed since {last.astimezone(UTC):%a %d %b %Y}: every number is as it was then."
+    return f"Nothing changed since {last:%a %d %b %Y}: every number is as it was then."
 
 
 def _make_sections(name: str, shown: ShownView, tables: dict[str, Table], links: Links) -> tuple[Section, ...]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final, Self
+from functools import cached_property
+from typing import Any, Final, Self
+from zoneinfo import ZoneInfo
 
 import polars as pl
+import sqlalchemy as sa
 from itsdangerous import BadData
 from sqlalchemy.exc import IntegrityError
 from starlette.exceptions import HTTPException
@@ -28,7 +31,8 @@ from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.subscriptions.rhythm import Due, find_due
 from fillrate_assets.subscriptions.view_store import Outcome, SavedView, ViewStore, mark_sent
-from fillrate_assets.web.access import Person
+from fillrate_assets.web.access import Grant, Person
+from fillrate_assets.web.buyers.destinations import Destinations, format_channel
 from fillrate_assets.web.buyers.letters import Letter, Links, make_letter
 from fillrate_assets.web.buyers.views import ShownView, choose_view, link_page, read_view
 from fillrate_assets.web.buyers.visits import Desk
@@ -55,8 +59,8 @@ class SendingResult:
     written: Sequence[str] = ()
     """Names of the views of which a message was written."""
 
-    problems: Mapping[str, str] = field(default_factory=dict)
-    """Why others that were due were not, by their names."""
+    problems: Sequence[str] = ()
+    """Which others were due, of whom, and why they were not written."""
 
     delivered: DeliveryResult = field(default_factory=DeliveryResult)
 
@@ -90,6 +94,7 @@ class ViewSender:
     store: ViewStore
     send: Send = field(repr=False)
     links: LinkSigner = field(repr=False)
+    destinations: Destinations
     known_grants: Collection[str] | None = None
     """Roles that a group may still have; None where sign-ins have no groups."""
 
@@ -99,9 +104,10 @@ class ViewSender:
     def from_settings(cls, settings: Settings, desk: Desk, links: LinkSigner) -> Self:
         """Make what sends the views of an environment."""
         web, store = settings.web, ViewStore(Database.from_settings(settings))
-        granted = {text for texts in web.grants.values() for text in texts}
+        granted = {Grant.parse(text).format() for texts in web.grants.values() for text in texts}
         known = granted if web.proxy_user_header or web.oidc_issuer else None
-        return cls(desk, store, Notifiers.from_settings(settings).send, links, known)
+        send = Notifiers.from_settings(settings).send
+        return cls(desk, store, send, links, Destinations.from_settings(web), known)
 
     @property
     def unsubscriber(self) -> Unsubscriber:
@@ -115,17 +121,17 @@ class ViewSender:
             SourceUnavailable: the record store did not answer.
 
         """
-        written, problems = [], {}
+        written, problems = [], []
         for view, due in self.list_due(now):
             try:
                 outcome = self._write(view, due, now)
             except SourceUnavailable as error:
                 # It stays due: the next round writes it.
                 _LOG.warning("%s of %s is not written: %s", view.name, view.owner, error)
-                problems[view.name] = str(error)
+                problems.append(_name_problem(view, str(error)))
                 continue
             if outcome is not None and outcome.problem:
-                problems[view.name] = outcome.problem
+                problems.append(_name_problem(view, outcome.problem))
             elif outcome is not None:
                 written.append(view.name)
         return SendingResult(written, problems, self.deliver(now))
@@ -156,7 +162,7 @@ class ViewSender:
         """Send a view at once, beside its rhythm; once in a minute. Return what became of it, for people.
 
         Raises:
-            HTTPException: its owner may not see it, or there is nothing on it.
+            HTTPException: its owner may not see it or send it there, or there is nothing on it.
             SourceUnavailable: the record store did not answer.
 
         """
@@ -173,19 +179,30 @@ class ViewSender:
         return "It was sent."
 
     def render(self, view: SavedView, now: datetime) -> tuple[Letter, ShownView]:
-        """Render a view as its owner may see it now; raises what `read_view` raises."""
-        shown = read_view(self.desk, self.find_owner(view, now), view.target, view.period, view.since)
+        """Render a view as its owner may see it now; raises as `read_view`, also if it may not go where it is sent."""
+        owner = self.find_owner(view, now)
+        if view.channel and not self.destinations.allow(view.channel, name_signed_in(view)):
+            text = f"Nothing is sent to {format_channel(view.channel)} any more: change where it is sent."
+            raise PageProblem(404, "Not sent", text)
+        shown = read_view(self._open_desk(view, now), owner, view.target, view.period, view.since)
         links = Links(
             f"{self.links.base_url}{self.find_page(view, now)}",
             f"{self.links.base_url}{VIEWS}",
             self.unsubscriber.make_url(view),
         )
-        last = view.sent_at if shown.digest == view.digest else None
+        last = None
+        if view.sent_at is not None and shown.digest == view.digest:
+            last = view.sent_at.astimezone(ZoneInfo(view.rhythm.time_zone))
         return make_letter(view.name, shown, links, last), shown
 
     def find_page(self, view: SavedView, now: datetime) -> str:
         """Find the page of a view: path and query, with the period that it has now."""
-        return link_page(self.desk, self.find_owner(view, now), view.target, view.period, view.since)
+        return link_page(self._open_desk(view, now), self.find_owner(view, now), view.target, view.period, view.since)
+
+    def _open_desk(self, view: SavedView, now: datetime) -> Desk:
+        """Open the desk at a moment by the clocks of a view: its Monday begins before, or after, that of UTC."""
+        local = now.astimezone(ZoneInfo(view.rhythm.time_zone))
+        return replace(self.desk, clock=lambda: local)
 
     def find_owner(self, view: SavedView, now: datetime) -> Person:
         """Find what the owner of a view may see (decision 0341).
@@ -195,7 +212,7 @@ class ViewSender:
 
         """
         roles = [text for text in view.grants if self.known_grants is None or text in self.known_grants]
-        if self.known_grants is not None and view.named_by != "sign-in":
+        if self.known_grants is not None and not name_signed_in(view):
             roles = []
         try:
             person = Person.with_grants(view.owner, roles)
@@ -232,7 +249,7 @@ class ViewSender:
         return outcome
 
     def _make_message(self, view: SavedView, key: str, letter: Letter, now: datetime) -> OutgoingMessage:
-        message_id = f"view_{_digest(f'{view.view_id} {key}')}"
+        message_id = f"{_name_messages(view.view_id)}{_digest(key)[:16]}"
         files = letter.attachments if view.channel.startswith(("mailto:", "email:")) else ()
         return OutgoingMessage(message_id, view.channel, letter.message, now + LIFETIME, files)
 
@@ -253,6 +270,49 @@ class ViewSender:
             chosen = ()
         dcs = chosen or person.select_dcs(published)
         return [at for dc in dcs for at in published.get(dc, ())]
+
+
+@dataclass(frozen=True)
+class SignIns:
+    """The roles of people who sign in, noted with their views once a day and when they change."""
+
+    sender: ViewSender
+
+    @cached_property
+    def _noted(self) -> dict[str, tuple[frozenset[Any], object]]:
+        return {}
+
+    def note(self, person: Person) -> None:
+        """Note which roles someone has; a page does not fail with it."""
+        now = self.sender.desk.clock()
+        noted = (person.grants, now.date())
+        if not person.name or self._noted.get(person.name) == noted:
+            return
+        try:
+            # One who saves a view later saves these roles with it.
+            self.sender.store.note_sign_in(person.name, [grant.format() for grant in person.grants], now)
+            self._noted[person.name] = noted
+        except FillrateError as error:
+            _LOG.warning("the roles of %s are not noted: %s", person.name, error)
+
+
+def withdraw(connection: sa.Connection, view_id: str) -> None:
+    """Withdraw what waits to be sent of a view, in the transaction that stops it."""
+    QUEUE.withdraw(connection, _name_messages(view_id))
+
+
+def _name_messages(view_id: str) -> str:
+    """Return how the ids of the messages of a view begin."""
+    return f"view_{view_id}_"
+
+
+def name_signed_in(view: SavedView) -> str:
+    """Return the owner of a view if a sign-in names them, else nothing."""
+    return view.owner if view.named_by == "sign-in" else ""
+
+
+def _name_problem(view: SavedView, problem: str) -> str:
+    return f"{view.name} of {view.owner}: {problem}"
 
 
 def describe_problem(error: HTTPException) -> str:

@@ -5,128 +5,60 @@ What is sent, and when, belongs to `sending`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Annotated, Any, ClassVar, Final, Literal
+from dataclasses import replace
+from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fillrate_assets.core.errors import FillrateError
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.notifications.notifiers.email import is_address
-from fillrate_assets.settings import Web
 from fillrate_assets.storage.action_log import Action, ActionLog
 from fillrate_assets.subscriptions import view_store
-from fillrate_assets.subscriptions.rhythm import WEEKDAYS, Kind, Rhythm
+from fillrate_assets.subscriptions.rhythm import WEEKDAYS, Rhythm
 from fillrate_assets.subscriptions.view_store import MAX_TEXT, SavedView
 from fillrate_assets.web.access import Person
 from fillrate_assets.web.actions import Actions, Submission
+from fillrate_assets.web.buyers.destinations import MAILTO, format_channel
 from fillrate_assets.web.buyers.letters import choose_tables
-from fillrate_assets.web.buyers.sending import UNSUBSCRIBE, VIEWS, ViewSender, describe_problem
+from fillrate_assets.web.buyers.sending import (
+    UNSUBSCRIBE,
+    VIEWS,
+    SignIns,
+    ViewSender,
+    describe_problem,
+    name_signed_in,
+    withdraw,
+)
+from fillrate_assets.web.buyers.view_forms import ADDRESS, RHYTHMS, ChangeForm, RhythmForm, SaveForm, ViewForm
 from fillrate_assets.web.buyers.views import Chosen, choose_view, format_change
-from fillrate_assets.web.forms import MAX_NAME, Form, FormError, Id, Name, parse_form
+from fillrate_assets.web.forms import MAX_NAME, FormError, parse_form
 from fillrate_assets.web.signed_in import Pages, find_person
 
-_LOG: Final = logging.getLogger("fillrate.subscriptions")
 MOST_VIEWS: Final = 50
 """Views of one person: one who needs more sends the same page to a list of people."""
-
-_ADDRESS: Final = "address"
-_RHYTHMS: Final[Mapping[Kind, str]] = {
-    "weekly": "Every week",
-    "published": "After each publication",
-    "never": "Never: only save it",
-}
-_CHANNELS: Final = {"slack": "Slack", "teams": "Teams", "email": "Mail to"}
-
-
-class RhythmForm(Form):
-    """What a view is called, and when and where to it is sent."""
-
-    problems: ClassVar[Mapping[str, str]] = {
-        "name": f"Please type a name for the view, {MAX_NAME} characters at most.",
-        "weekday": "Please choose a day.",
-        "hour": "Please choose an hour.",
-        "rhythm": "Please choose when it is sent.",
-    }
-
-    name: Name
-    rhythm: Kind
-    channel: Annotated[str, Field(max_length=MAX_TEXT)] = ""
-    address: Annotated[str, Field(max_length=MAX_TEXT)] = ""
-    weekday: Annotated[int, Field(ge=0, le=6)] = 0
-    hour: Annotated[int, Field(ge=0, le=23)] = 6
-
-
-class SaveForm(RhythmForm):
-    """A page is to be saved."""
-
-    action: Literal["save"]
-    view: str
-
-
-class ChangeForm(RhythmForm):
-    """A saved view is to be changed, and sent again if it was stopped."""
-
-    action: Literal["change"]
-    view_id: Id
-
-
-class ViewForm(Form):
-    """A saved view is to be stopped, sent at once or deleted."""
-
-    action: Literal["stop", "send", "delete"]
-    view_id: Id
-
-
-@dataclass(frozen=True)
-class SignIns:
-    """The roles of people who sign in, noted with their views once a day and when they change."""
-
-    sender: ViewSender
-
-    @cached_property
-    def _noted(self) -> dict[str, tuple[frozenset[Any], object]]:
-        return {}
-
-    def note(self, person: Person) -> None:
-        """Note which roles someone has; a page does not fail with it."""
-        now = self.sender.desk.clock()
-        noted = (person.grants, now.date())
-        if not person.name or self._noted.get(person.name) == noted:
-            return
-        try:
-            if self.sender.store.list_views(person.name):
-                grants = [grant.format() for grant in person.grants]
-                self.sender.store.note_sign_in(person.name, grants, now)
-                self._noted[person.name] = noted
-        except FillrateError as error:
-            _LOG.warning("the roles of %s are not noted: %s", person.name, error)
 
 
 class ViewPages:
     """The pages of saved views."""
 
-    def __init__(self, sender: ViewSender, actions: Actions, log: ActionLog, web: Web) -> None:
+    def __init__(self, sender: ViewSender, actions: Actions, log: ActionLog, time_zone: str) -> None:
         """Save and send views.
 
         Args:
             sender: sends them.
             actions: shows and takes forms.
             log: of what people do, also by a link in a message.
-            web: where views may be sent.
+            time_zone: of the weeks of a view that is not of one DC.
 
         """
-        self._sender, self._actions, self._log, self._web = sender, actions, log, web
+        self._sender, self._actions, self._log, self._time_zone = sender, actions, log, time_zone
         self._desk, self._store = sender.desk, sender.store
         self.sign_ins = SignIns(sender)
 
@@ -208,7 +140,7 @@ class ViewPages:
             created_at=submission.now,
             since=submission.now,
             period=chosen.period,
-            channel=self._choose_channel(person, form),
+            channel=self._choose_channel(person.name, form),
             rhythm=self._make_rhythm(form, chosen),
         )
         details = {"name": view.name, "page": view.target, "channel": view.channel, "when": view.rhythm.describe()}
@@ -218,7 +150,7 @@ class ViewPages:
 
     def _change(self, submission: Submission, view: SavedView, form: ChangeForm) -> None:
         rhythm = self._make_rhythm(form, None, view.rhythm.time_zone)
-        channel = view.channel if form.channel == view.channel else self._choose_channel(submission.person, form)
+        channel = self._choose_channel(name_signed_in(view), form)
         # A name alone moves no sending.
         moved = (rhythm, channel) != (view.rhythm, view.channel) or view.stopped_at is not None
         changed = replace(
@@ -233,7 +165,9 @@ class ViewPages:
         )
         details = {"name": form.name, "channel": channel, "when": rhythm.describe()}
         with submission.record("change view", view.view_id, details, own=True) as connection:
-            view_store.replace_view(connection, changed)
+            view_store.replace_view(connection, changed, moved=moved)
+            if channel != view.channel:
+                withdraw(connection, view.view_id)
 
     def _act_on(self, submission: Submission, form: ViewForm) -> str:
         view = self._find_view(submission.person, form.view_id)
@@ -245,6 +179,7 @@ class ViewPages:
                 view_store.stop_view(connection, view.view_id, by=submission.actor, at=submission.now)
             else:
                 view_store.delete_view(connection, view.view_id)
+            withdraw(connection, view.view_id)
         return done
 
     def _send_now(self, submission: Submission, view: SavedView) -> str:
@@ -287,7 +222,7 @@ class ViewPages:
             problem = view.problem
         except HTTPException as error:
             href, problem = "", describe_problem(error)
-        return {"href": href, "problem": problem, "to": _format_channel(view.channel)}
+        return {"href": href, "problem": problem, "to": format_channel(view.channel)}
 
     def _show_form(
         self, request: Request, target: str, error: str = "", filled: Mapping[str, str] | None = None
@@ -323,7 +258,7 @@ class ViewPages:
             "rhythm": view.rhythm.kind,
             "weekday": str(view.rhythm.weekday),
             "hour": str(view.rhythm.hour),
-            "channel": _ADDRESS if kind == "mailto" else view.channel,
+            "channel": ADDRESS if kind == "mailto" else view.channel,
             "address": name if kind == "mailto" else "",
         }
         values = {
@@ -343,17 +278,17 @@ class ViewPages:
         return self._render("view.html", person, values, forms.protect, 422 if error else 200)
 
     def _describe_form(self, person: Person, forms: object, error: str) -> dict[str, Any]:
-        channels = [(each, _format_channel(each)) for each in self._web.subscription_channels]
+        where = self._sender.destinations
         return {
             "forms": forms,
             "error": error,
-            "channels": channels,
-            "may_mail": bool(self._web.subscription_domains) or is_address(person.name),
-            "domains": self._web.subscription_domains,
+            "channels": [(each, format_channel(each)) for each in where.channels],
+            "may_mail": where.offer_mail(person.name),
+            "domains": where.domains,
             "weekdays": list(enumerate(WEEKDAYS)),
-            "rhythms": _RHYTHMS,
+            "rhythms": RHYTHMS,
             "max_name": MAX_NAME,
-            "address": _ADDRESS,
+            "address": ADDRESS,
         }
 
     def _render(
@@ -387,6 +322,7 @@ class ViewPages:
             action = Action(by, "link", "stop view", view.view_id, now, {"name": view.name, "owner": view.owner})
             with self._log.record(action) as connection:
                 view_store.stop_view(connection, view.view_id, by=by, at=now)
+                withdraw(connection, view.view_id)
         return view
 
     def _find_by_link(self, request: Request) -> SavedView:
@@ -399,6 +335,8 @@ class ViewPages:
 
     def _require_buyer(self, request: Request) -> Person:
         person = find_person(request)
+        # A view is shown as its owner may see it: that is what they may see now.
+        self.sign_ins.note(person)
         if not person.sees_service:
             raise HTTPException(404)
         return person
@@ -408,26 +346,25 @@ class ViewPages:
         view = self._store.find_view(view_id)
         if view is None:
             raise HTTPException(404)
-        own = bool(person.name) and view.named_by == "sign-in" and view.owner == person.name
+        own = bool(person.name) and name_signed_in(view) == person.name
         if not (own or person.is_operator):
             raise HTTPException(404)
         return view
 
-    def _choose_channel(self, person: Person, form: RhythmForm) -> str:
+    def _choose_channel(self, name: str, form: RhythmForm) -> str:
         """Choose where it is sent: a channel of the settings, or an address of a domain that may get mail."""
         if form.rhythm == "never":
             return ""
-        if form.channel in self._web.subscription_channels:
-            return form.channel
-        address = form.address.strip()
-        if form.channel != _ADDRESS or not is_address(address):
+        address, where = form.address.strip(), self._sender.destinations
+        if form.channel == ADDRESS and is_address(address):
+            if not where.allow(f"{MAILTO}{address}", name):
+                msg = f"Mail goes to {where.describe_mail()} alone."
+                raise FormError(msg)
+            return f"{MAILTO}{address}"
+        if form.channel.startswith(MAILTO) or not where.allow(form.channel, name):
             msg = "Please choose where it is sent, and type one address of mail if it is mailed."
             raise FormError(msg)
-        domain = address.rpartition("@")[2].lower()
-        if domain not in {each.lower() for each in self._web.subscription_domains} and address != person.name:
-            msg = f"Mail goes to {_list_domains(self._web.subscription_domains)} alone."
-            raise FormError(msg)
-        return f"mailto:{address}"
+        return form.channel
 
     def _make_rhythm(self, form: RhythmForm, chosen: Chosen | None, zone: str = "") -> Rhythm:
         return Rhythm(form.rhythm, form.weekday, form.hour, zone or self._choose_zone(chosen))
@@ -436,8 +373,8 @@ class ViewPages:
         """Choose whose clocks a week is of: those of the one DC that a view is of, or those of the settings."""
         if chosen is not None and len(chosen.dcs) == 1:
             zones = RecordStore(self._store.database).read_time_zones()
-            return zones.get(chosen.dcs[0], self._web.subscription_time_zone)
-        return self._web.subscription_time_zone
+            return zones.get(chosen.dcs[0], self._time_zone)
+        return self._time_zone
 
 
 _DONE: Final = {
@@ -449,15 +386,6 @@ _DONE: Final = {
     "repeated": "It was sent a moment ago.",
     "waits": "It could not be sent now, and is tried again for three days.",
 }
-
-
-def _format_channel(channel: str) -> str:
-    kind, _, name = channel.partition(":")
-    return name if kind == "mailto" else f"{_CHANNELS.get(kind, kind)} {name}".strip()
-
-
-def _list_domains(domains: list[str]) -> str:
-    return " or ".join(f"@{each}" for each in domains) or "the address that you sign in with"
 
 
 def link_form(base_url: str, target: str) -> str:
