@@ -114,10 +114,10 @@ def _add_gap(frame: pl.LazyFrame) -> pl.LazyFrame:
     """Add position, gap and days of cover; none of them where it is not known what is on hand."""
     position = to_units("on_hand_cases") + to_units("on_order_cases").fill_null(0)
     forecast = to_units("forecast_cases").cast(pl.Int128)
-    lasting = pl.min_horizontal(
-        pl.col("_position").clip(0).cast(pl.Int128) * pl.col("protection_days"), forecast * MOST_DAYS_OF_COVER
-    )
-    cover = to_rate(lasting, forecast)
+    most = forecast * MOST_DAYS_OF_COVER
+    lasting = pl.col("_position").clip(0).cast(pl.Int128) * pl.col("protection_days")
+    # No `min_horizontal`: where the position is not known, nor is how long it lasts.
+    cover = to_rate(pl.when(lasting > most).then(most).otherwise(lasting), forecast)
     return frame.with_columns(position.alias("_position")).with_columns(
         to_cases(pl.col("_position")).alias("position_cases"),
         to_cases((to_units("order_up_to_cases") - pl.col("_position")).clip(0)).alias("gap_cases"),
