@@ -3,6 +3,7 @@
     python -m benchmarks.year                                   # 10 DCs x 7,209 items x 365 days, from order lines
     python -m benchmarks.year --of item-days                    # the judging alone: baselines and lost cases
     python -m benchmarks.year --dcs 1 --days 60 --items 2000    # a small one
+    python -m benchmarks.year --dcs 2 --method-2                # and what the second method costs beside the first
 
 Every contender runs in its own process, DC by DC, reads the same Parquet files (one per table, DC and ship date) and
 writes its results in the same layout. The sums of O, S, confirmed and estimated cases must agree to the last digit.
@@ -36,7 +37,16 @@ from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import assets
-from fillrate_assets.fillrate.rules import item_days, lost_cases, rolling_baseline, service_metrics
+from fillrate_assets.fillrate.rules import (
+    demand_level,
+    item_days,
+    lost_cases,
+    network_factor,
+    rolling_baseline,
+    service_metrics,
+    unbiased_estimate,
+    weekday_index,
+)
 from fillrate_assets.fillrate.rules.pipeline import classify_sources
 from fillrate_assets.storage.lake import Lake
 
@@ -129,6 +139,7 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--items", type=int, default=7_209)
     parser.add_argument("--of", choices=[*INPUTS], default=LINES, help="what the contenders begin with")
+    parser.add_argument("--method-2", action="store_true", help="estimate by method 2 as well, instead of comparing")
     parser.add_argument("--directory", type=Path, help="where to put the data; default: a temporary directory")
     arguments = parser.parse_args()
     size = Size(arguments.dcs, arguments.days, arguments.items, arguments.of)
@@ -138,6 +149,8 @@ def main() -> int:
         count = size.dcs * size.items * size.days
         print(f"{size.dcs} DCs x {size.items:,} items x {size.days} days = {count:,} item-days, from {size.of}")
         outcomes = []
+        if arguments.method_2:
+            return report_method_2(*(_run_in_a_process(work, root, size) for work in (run_rules, run_both_methods)))
         for contender in (run_rules, run_pandas, run_duckdb, run_bare):
             outcomes.append(_run_in_a_process(contender, root, size))
             print(f"  {outcomes[-1].name:<28}{outcomes[-1].seconds:9.1f} s", flush=True)
@@ -163,6 +176,15 @@ def report(outcomes: list[Outcome]) -> int:
         "waivers), so they do somewhat less\nthan ours. Peak GB is the resident memory of the contender's own process."
     )
     return int(any(_judge(outcome, ours) == "MISMATCH" for outcome in outcomes))
+
+
+def report_method_2(first: Outcome, both: Outcome) -> int:
+    """Print what both methods take together against the first alone."""
+    for name, outcome in {"method 1": first, "methods 1 and 2": both}.items():
+        print(f"{name:<28}{outcome.seconds:>10.1f} s{outcome.cpu_seconds:>10.1f} CPU s{outcome.peak_gb:>10.2f} GB")
+    wall, cpu = both.seconds / first.seconds, both.cpu_seconds / first.cpu_seconds
+    print(f"{'both against method 1':<28}{wall:>10.2f}x {cpu:>10.2f}x")
+    return 0
 
 
 def _judge(outcome: Outcome, ours: Outcome) -> str:
@@ -344,13 +366,7 @@ def run_rules(root: Path, size: Size) -> Outcome:
 
 
 def _run_rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
-    lake, stored = Lake(str(source)), Lake(str(output))
-    known = lake
-    if size.of == LINES:
-        known = stored
-        for month in _list_months(dc, size):
-            classified = _write_item_days(lake, stored, month)
-            stored.write(schema.FILL_RATES, service_metrics.compute_fill_rates(classified).collect(), month)
+    known, stored = _store_item_days(source, output, dc, size), Lake(str(output))
     days = known.scan(schema.ITEM_DAYS, [dc])
     for month in _list_months(dc, size):
         averages = rolling_baseline.compute_rolling_averages(days, [day for _, day in month]).collect()
@@ -360,6 +376,17 @@ def _run_rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
         stored.write(schema.LOST_CASES, records.collect(), month)
     saved = stored.scan(schema.LOST_CASES, [dc])
     return saved.select(decimals.to_units(name).sum() for name in MEASURES).collect().row(0, named=True)
+
+
+def _store_item_days(source: Path, output: Path, dc: str, size: Size) -> Lake:
+    """Store what comes before the judging; return the lake of the item-days."""
+    lake, stored = Lake(str(source)), Lake(str(output))
+    if size.of == DAYS:
+        return lake
+    for month in _list_months(dc, size):
+        classified = _write_item_days(lake, stored, month)
+        stored.write(schema.FILL_RATES, service_metrics.compute_fill_rates(classified).collect(), month)
+    return stored
 
 
 def _list_months(dc: str, size: Size) -> list[list[PartitionKey]]:
@@ -374,6 +401,62 @@ def _write_item_days(source: Lake, target: Lake, month: list[PartitionKey]) -> p
     classified = target.read(schema.CLASSIFIED_LINES, month)
     target.write(schema.ITEM_DAYS, item_days.compute_item_days(classified, snapshots, items).collect(), month)
     return classified
+
+
+# --- ours, by both methods
+
+AVERAGES_AND_LEVELS: Final = TableSchema(
+    schema.ROLLING_AVERAGES.name,
+    schema.ROLLING_AVERAGES.key,
+    (*schema.ROLLING_AVERAGES.columns, *schema.DEMAND_LEVELS.columns[len(schema.DEMAND_LEVELS.key) :]),
+)
+
+
+def run_both_methods(root: Path, size: Size) -> Outcome:
+    """Run the rules of both methods, month by month, all DCs together: they share the factors of a ship date."""
+    output = root / "output" / "both"
+    output.mkdir(parents=True)
+    stored, watch, fits = Lake(str(output)), Stopwatch(), [schema.FACTOR_FITS.make_empty()]
+    with watch:
+        known, *_ = (_store_item_days(root / "input", output, dc, size) for dc in size.dc_names)
+        for months in zip(*(_list_months(dc, size) for dc in size.dc_names), strict=True):
+            fits.append(_judge_month(known, stored, dict(zip(size.dc_names, months, strict=True)), fits))
+    return watch.outcome("both methods", {})
+
+
+def _judge_month(
+    known: Lake, stored: Lake, months: dict[str, list[PartitionKey]], fits: list[pl.LazyFrame]
+) -> pl.LazyFrame:
+    """Store records and estimates of a month; return the fits of its factors, which the weights of later days need."""
+    days = [day for _, day in next(iter(months.values()))]
+    usual, records = [], {}
+    for dc, month in months.items():
+        history = known.scan(schema.ITEM_DAYS, [dc])
+        # Together, as they share the reading and the running totals.
+        averages, levels, indices = pl.collect_all(
+            [
+                rolling_baseline.compute_rolling_averages(history, days),
+                demand_level.compute_demand_levels(history, days),
+                weekday_index.compute_weekday_indices(history, days),
+            ]
+        )
+        both = averages.hstack(levels.drop(schema.DEMAND_LEVELS.key))
+        stored.write(AVERAGES_AND_LEVELS, both, month)
+        stored.write(schema.WEEKDAY_INDICES, indices, month)
+        judged = known.read(schema.ITEM_DAYS, month).collect().lazy()
+        records[dc] = lost_cases.compute_lost_cases(judged, averages.lazy(), schema.WAIVERS.make_empty()).collect()
+        stored.write(schema.LOST_CASES, records[dc], month)
+        usual.append(network_factor.compute_usual_demand(judged, levels.lazy(), indices.lazy()).collect())
+    of_network = pl.concat(usual).lazy()
+    factors = network_factor.compute_network_factors(of_network).collect().lazy()
+    found = network_factor.compute_factor_fits(of_network, factors).collect().lazy()
+    weights = network_factor.learn_factor_weights(pl.concat([*fits, found]), days)
+    expected = unbiased_estimate.compute_expected_demand(of_network, factors, weights).collect().lazy()
+    for dc, month in months.items():
+        of_dc = expected.filter(pl.col("dc") == dc)
+        estimates = unbiased_estimate.estimate_unordered_demand(records[dc].lazy(), of_dc)
+        stored.write(schema.UNBIASED_ESTIMATES, estimates.collect(), month)
+    return found
 
 
 # --- DuckDB
