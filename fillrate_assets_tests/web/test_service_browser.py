@@ -18,6 +18,7 @@ from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.fillrate.record_store import RESTATEMENTS
 from fillrate_assets.notifications.signed_links import LinkSigner
 from fillrate_assets.storage.database import Database
+from fillrate_assets.subscriptions.view_store import SavedView
 from fillrate_assets.web.access import Person
 from fillrate_assets.web.app import build_app
 from fillrate_assets.web.authentication import COOKIE
@@ -166,6 +167,19 @@ def test_mail_me_this_every_monday(reader: Reader) -> None:
     reader.reads("It is saved.", "Every Monday at 06:00", "kim@dc.example")
     reader.follow("Change or preview")
     reader.reads("As it would be sent now", "case fill")
+
+
+@pytest.mark.parametrize("target", ["/service", "/service/dc/DC02"])
+def test_the_tables_of_a_message_fit_a_phone(_first_page: Page, published_template: Path, target: str) -> None:
+    view = SavedView("v", "Kim", "sign-in", ["buyer"], NOW, "Monday", target, created_at=NOW, since=NOW)
+    sender = Service(settings.load(home=published_template)).make_sender(lambda _: None)
+    letter, _ = sender.render(view, NOW)
+    page = _first_page.context.new_page()
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.set_content(letter.message.html)
+    wide = "[...document.querySelectorAll('.wide')].filter(each => each.scrollWidth > each.clientWidth)"
+    assert page.evaluate(f"{wide}.map(each => each.getAttribute('aria-label'))") == []
+    page.close()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (768, "light")])

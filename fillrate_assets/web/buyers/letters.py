@@ -37,8 +37,8 @@ _COLUMNS: Final = (
 )
 """Numbers that a letter has room for, those that matter most first."""
 
-_LEFT_OUT: Final = {"DC", "Vendor"}
-"""Texts that come after others that say more."""
+_LEFT_OUT: Final = {"DC", "Vendor", "Path"}
+"""Texts beside others that say more."""
 
 _MOST_COLUMNS: Final = 5
 
