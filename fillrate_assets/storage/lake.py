@@ -238,8 +238,14 @@ class Lake:
             written[part.partition] = max(at, written.get(part.partition, at))
         return written
 
-    def fetch_file(self, path: str, version: str, folder: Path) -> Path:
+    def fetch_file(self, path: str, version: str, folder: Path, remedy: str) -> Path:
         """Return where a file is on this machine; one that is on S3 is copied into a folder, once for each version.
+
+        Args:
+            path: below the root.
+            version: what is another once the file is.
+            folder: for copies.
+            remedy: what to do about a file that is not there, for people.
 
         Raises:
             SourceUnavailable: S3 did not answer, or throttled the call.
@@ -252,7 +258,7 @@ class Lake:
         if not copy.exists():
             content = self.read_file(path)
             if content is None:
-                msg = f"{self._locate(path)} is not there any more"
+                msg = f"{self._locate(path)} is not there any more: {remedy}"
                 raise PermanentFailure(msg)
             with replace_file(copy) as new:
                 new.write_bytes(content)
@@ -302,9 +308,7 @@ class Lake:
         """Name the first of some stored files that cannot be read, with what to do; None if all can be."""
         for part in parts:
             if (fault := self.find_fault(schema, part)) is not None:
-                return (
-                    f"{self._locate_part(schema, part)} cannot be read ({fault}): {_name_remedy(part)} writes it anew"
-                )
+                return f"{self._locate_part(schema, part)} cannot be read ({fault}): {name_remedy(part)} writes it anew"
         return None
 
     def _locate_part(self, schema: TableSchema, part: Part | None) -> str:
@@ -448,7 +452,7 @@ def name_broken_file(error: BaseException) -> str | None:
     return next((fault for fault in found if fault is not None), None)
 
 
-def _name_remedy(part: Part | None) -> str:
+def name_remedy(part: Part | None) -> str:
     """Name the command that writes a file anew."""
     if part is None:
         return "`fillrate run`"

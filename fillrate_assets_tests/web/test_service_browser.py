@@ -65,9 +65,7 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def _first_page(
-    published_template: Path, tmp_path_factory: pytest.TempPathFactory, chromium: Browser
-) -> Iterator[Page]:
+def first_page(published_template: Path, tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Page]:
     home = copy_home(published_template, tmp_path_factory.mktemp("service"))
     chosen = settings.load(home=home, web__subscription_domains=["dc.example"])
     database = Database.from_settings(chosen)
@@ -96,12 +94,12 @@ def _first_page(
 
 
 @pytest.fixture
-def reader(_first_page: Page) -> Reader:
+def reader(first_page: Page) -> Reader:
     """A buyer on the first page."""
-    _first_page.goto(
-        f"{_first_page.url.split('/service')[0].split('/changes')[0].split('/views')[0].split('/search')[0]}/"
+    first_page.goto(
+        f"{first_page.url.split('/service')[0].split('/changes')[0].split('/views')[0].split('/search')[0]}/"
     )
-    return Reader(_first_page)
+    return Reader(first_page)
 
 
 def test_which_vendors_cost_most_this_month_against_last(reader: Reader) -> None:
@@ -170,11 +168,11 @@ def test_mail_me_this_every_monday(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize("target", ["/service", "/service/dc/DC02"])
-def test_the_tables_of_a_message_fit_a_phone(_first_page: Page, published_template: Path, target: str) -> None:
+def test_the_tables_of_a_message_fit_a_phone(first_page: Page, published_template: Path, target: str) -> None:
     view = SavedView("v", "Kim", "sign-in", ["buyer"], NOW, "Monday", target, created_at=NOW, since=NOW)
     sender = Service(settings.load(home=published_template)).make_sender(lambda _: None)
     letter, _ = sender.render(view, NOW)
-    page = _first_page.context.new_page()
+    page = first_page.context.new_page()
     page.set_viewport_size({"width": 360, "height": 800})
     page.set_content(letter.message.html)
     wide = "[...document.querySelectorAll('.wide')].filter(each => each.scrollWidth > each.clientWidth)"

@@ -24,7 +24,7 @@ from fillrate_assets.core.partition_key import PartitionKey, encode_dc
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.fact_schema import FACTS
 from fillrate_assets.fillrate.report.fact_tables import COLUMNS, connect, define, translate_query_errors
-from fillrate_assets.storage.lake import WHOLE, Lake, Part, build_path
+from fillrate_assets.storage.lake import WHOLE, Lake, Part, build_path, name_remedy
 
 LAYOUT: Final = 1
 """Raised when the fact tables change: what was written before no longer counts."""
@@ -173,7 +173,10 @@ def make_facts(
 
     with translate_query_errors(name_fault):
         for name, (frame, parts) in given.items():
-            files = [lake.fetch_file(build_path(frame, part), at, scratch) for part, at in parts.items()]
+            files = [
+                lake.fetch_file(build_path(frame, part), at, scratch, f"{name_remedy(part)} writes it anew")
+                for part, at in parts.items()
+            ]
             if not files:
                 files = [scratch / f"no_{frame.name}.parquet"]
                 frame.make_empty().collect().write_parquet(files[0])

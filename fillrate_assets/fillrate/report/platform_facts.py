@@ -259,10 +259,11 @@ class StoredFacts:
 
     def name_fault(self) -> str:
         """Return what to do where a file of the history cannot be read."""
-        folder = f"{self._lake.root}/history"
-        return (
-            f"a file below {folder} cannot be read: delete that folder; reports read the days until it is written anew"
-        )
+        return f"a file below {self._lake.root}/history cannot be read: {self._remedy}"
+
+    @property
+    def _remedy(self) -> str:
+        return f"delete {self._lake.root}/history; reports read the days until it is written anew"
 
     def find_relations(self, table: str, *, whole_months: bool) -> Sequence[Relation]:
         """Find the files of a table."""
@@ -276,7 +277,9 @@ class StoredFacts:
                 whole = whole_months and table == ITEM_FACTS.schema.name and stored.days.keys() == fresh & wanted
                 name = ITEM_MONTHS.schema.name if whole else table
                 path = build_month_path(name, key, stored.slot)
-                file = self._lake.fetch_file(path, self._stored.month_versions[key], self._open_days.scratch)
+                file = self._lake.fetch_file(
+                    path, self._stored.month_versions[key], self._open_days.scratch, self._remedy
+                )
                 (months if whole else days).append(file)
                 beyond += [PartitionKey(key.dc, day) for day in wanted - fresh if day in stored.days]
             if wanted - fresh:

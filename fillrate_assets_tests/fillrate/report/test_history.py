@@ -34,6 +34,8 @@ from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
 from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS, RECORD_GROUPINGS, compute_service
 from fillrate_assets.fillrate.schema import PATHS
 from fillrate_assets.storage.lake import Lake
+from fillrate_assets_tests.fixtures.cloud import Cloud
+from fillrate_assets_tests.fixtures.patience import wait_until
 
 DAYS: Final = [date(2024, 1, 30), date(2024, 1, 31), date(2024, 2, 1), date(2024, 2, 2)]
 PARTITIONS: Final = [PartitionKey(dc, day) for dc in ("DC01", "DC/2") for day in DAYS]
@@ -247,7 +249,10 @@ def test_the_files_have_the_columns_that_are_declared(lake: Lake) -> None:
             lambda root: next(root.glob("classified_lines/*/*/*")),
             r"classified_lines/.*cannot be read.*fillrate run --dc",
         ),
-        (lambda root: next(root.glob("history/dc=DC01/*/line_counts*")), "history cannot be read: delete that folder"),
+        (
+            lambda root: next(root.glob("history/dc=DC01/*/line_counts*")),
+            "history cannot be read: delete .*/history; reports",
+        ),
     ],
 )
 def test_a_broken_file_is_named_with_what_to_do(lake: Lake, spoil: Callable[[Path], Path], message: str) -> None:
@@ -256,6 +261,50 @@ def test_a_broken_file_is_named_with_what_to_do(lake: Lake, spoil: Callable[[Pat
     source = StoredFacts(lake, read_stored(lake), PartitionFilter(), OpenDays(lake))
     with pytest.raises(PermanentFailure, match=message):
         FactQueries(source, {}).count_lines()
+
+
+def test_a_history_on_s3_is_that_on_disk_is_fetched_anew_when_it_changes_and_named_when_it_is_gone(
+    lake: Lake, aws: Cloud
+) -> None:
+    bucket = aws.create_bucket()
+    on_s3 = Lake(f"s3://{bucket}/lake")
+    days = [PartitionKey("DC/2", day) for day in DAYS]
+    lines = lake.read(schema.CLASSIFIED_LINES, days).collect()
+    on_s3.write(schema.CLASSIFIED_LINES, lines, days)
+    copies, case = OpenDays(on_s3), _Case(lines, lines, ["dc", "week"], {}, PartitionFilter(["DC/2"]))
+
+    def write() -> list[pl.DataFrame]:
+        """Write both histories, and return what a report of the one on S3 has, which is that of the other."""
+        for each in (lake, on_s3):
+            write_history(each, "DC/2", LATER)
+        found, expected = (
+            case.query(StoredFacts(each, read_stored(each), case.scope, opened))
+            for each, opened in ((on_s3, copies), (lake, OpenDays(lake)))
+        )
+        for mine, theirs in zip(found, expected, strict=True):
+            assert_frame_equal(mine, theirs)
+        return found
+
+    (total,) = write()[1].select("ordered_cases", "shipped_cases").rows()
+    assert total == (8, 4)
+    key, before = days[0], on_s3.list_write_times(schema.CLASSIFIED_LINES)
+    restated = lines.filter(dc=key.dc, ship_date=key.ship_date).with_columns(shipped_cases=pl.col("ordered_cases"))
+    lake.write(schema.CLASSIFIED_LINES, restated, [key])
+
+    def is_newer() -> bool:
+        # S3 knows seconds.
+        on_s3.write(schema.CLASSIFIED_LINES, restated, [key])
+        return on_s3.list_write_times(schema.CLASSIFIED_LINES)[key] != before[key]
+
+    wait_until(is_newer)
+    (total,) = write()[1].select("ordered_cases", "shipped_cases").rows()
+    assert total == (8, 5)
+    month = MonthKey("DC/2", date(2024, 1, 1))
+    gone = build_month_path("line_counts", month, read_stored(on_s3).months[month].slot)
+    aws.make_client("s3").delete_object(Bucket=bucket, Key=f"lake/{gone}")
+    assert write()
+    with pytest.raises(PermanentFailure, match=rf"{gone} is not there any more: delete s3://{bucket}/lake/history"):
+        case.query(StoredFacts(on_s3, read_stored(on_s3), case.scope, OpenDays(on_s3)))
 
 
 def test_a_period_without_days_has_no_facts(lake: Lake) -> None:
