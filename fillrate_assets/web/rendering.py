@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fillrate_assets.core.codes import escape_lines
+from fillrate_assets.web.tables import Link, format_cell, is_number, name_style
+
+_OF_TABLES: Final = {
+    "format_cell": format_cell,
+    "name_style": name_style,
+    "is_number": is_number,
+    "is_link": lambda cell: isinstance(cell, Link),
+}
 
 
 def make_templates(package: str, values: Mapping[str, Any]) -> Environment:
@@ -16,7 +24,7 @@ def make_templates(package: str, values: Mapping[str, Any]) -> Environment:
 
     Args:
         package: has a directory `templates`.
-        values: what every template is given.
+        values: what every template is given, beside what tables take.
 
     """
     templates = Environment(
@@ -27,7 +35,7 @@ def make_templates(package: str, values: Mapping[str, Any]) -> Environment:
         lstrip_blocks=True,
         finalize=_escape_controls,
     )
-    templates.globals.update(values)
+    templates.globals.update({**_OF_TABLES, **values})
     return templates
 
 

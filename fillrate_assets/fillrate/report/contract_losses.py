@@ -121,6 +121,7 @@ def read_contract_lines(lake: Lake, days: pl.DataFrame) -> pl.DataFrame:
 
 
 def _scan_committed(lake: Lake, first: date, last: date, dcs: Sequence[str] | None) -> pl.LazyFrame:
+    # Fact tables add up item-days without telling which were committed and which a waiver covers.
     return lake.scan(schema.LOST_CASES, dcs, first, last).filter("contract_committed")
 
 

@@ -87,6 +87,7 @@ def read_item_days(lake: Lake, dc: str, item: str, first: date, last: date) -> p
         "lost_cases",
         "contract_lost_cases",
     )
+    # Stock and baseline of an item-day, or its lines, are in no fact table: of one DC, these days are few files.
     item_days, records = (
         lake.scan(table, [dc], first, last).filter(pl.col("item") == item)
         for table in (schema.ITEM_DAYS, schema.LOST_CASES)

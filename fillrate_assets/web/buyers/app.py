@@ -55,11 +55,12 @@ from fillrate_assets.web.buyers.parts import (
 from fillrate_assets.web.buyers.sending import VIEWS, SignIns
 from fillrate_assets.web.buyers.tables import Part, cut_page
 from fillrate_assets.web.buyers.view_pages import ViewPages, link_form
+from fillrate_assets.web.buyers.views import format_change
 from fillrate_assets.web.buyers.visits import Desk, Visit
 from fillrate_assets.web.exports import FORMATS, XLSX, make_file_name, respond_with_file, write_sheets
 from fillrate_assets.web.rendering import make_templates
 from fillrate_assets.web.signed_in import SERVICE, PageProblem, Pages, find_person, list_other_parts
-from fillrate_assets.web.tables import PAGE_ROWS, Link, Table, format_cell, is_number
+from fillrate_assets.web.tables import PAGE_ROWS, Table
 
 _LOG: Final = logging.getLogger("fillrate.buyers")
 _PROBLEMS: Final = {
@@ -79,9 +80,7 @@ class BuyersPages:
         shared = {
             "base": desk.base_url,
             "formats": [*FORMATS],
-            "format_cell": format_cell,
-            "is_number": is_number,
-            "is_link": lambda cell: isinstance(cell, Link),
+            "format_change": format_change,
             "comparisons": COMPARISONS,
             "kinds": KINDS,
         }

@@ -14,7 +14,7 @@ from fillrate_assets.notifications.rendering import MAX_LINE, Message, Section, 
 from fillrate_assets.web.buyers.views import ShownView, describe_figure, format_change
 from fillrate_assets.web.exports import XLSX, make_file_name
 from fillrate_assets.web.rendering import make_templates
-from fillrate_assets.web.tables import Link, Table, format_cell, is_number
+from fillrate_assets.web.tables import Table, format_cell
 
 MAX_FILE: Final = 8_000_000
 """Bytes of a workbook that is mailed: many servers take 10 MB, and a file grows by a third on its way."""
@@ -103,13 +103,7 @@ def make_letter(name: str, shown: ShownView, links: Links, last: datetime | None
 @lru_cache(maxsize=1)
 def make_letter_templates() -> Environment:
     """Make the templates of letters, which pages show as well."""
-    shared = {
-        "format_cell": format_cell,
-        "format_change": format_change,
-        "is_number": is_number,
-        "is_link": lambda cell: isinstance(cell, Link),
-    }
-    return make_templates("fillrate_assets.web.buyers", shared)
+    return make_templates("fillrate_assets.web.buyers", {"format_change": format_change})
 
 
 def choose_tables(shown: ShownView) -> dict[str, Table]:

@@ -37,7 +37,7 @@ from fillrate_assets.web.buyers.sending import (
     withdraw,
 )
 from fillrate_assets.web.buyers.view_forms import ADDRESS, RHYTHMS, ChangeForm, RhythmForm, SaveForm, ViewForm
-from fillrate_assets.web.buyers.views import Chosen, choose_view, format_change
+from fillrate_assets.web.buyers.views import Chosen, choose_view
 from fillrate_assets.web.forms import MAX_NAME, FormError, parse_form
 from fillrate_assets.web.signed_in import Pages, find_person
 
@@ -269,7 +269,6 @@ class ViewPages:
             "problem": problem,
             "nothing": letter.message.news if letter else "",
             "tables": tables,
-            "format_change": format_change,
             "described": self._describe(view),
             "zone": view.rhythm.time_zone,
             "filled": {**fields, **(filled or {})},

@@ -25,7 +25,6 @@ from fillrate_assets.web.control_room.on_call import OnCallPages
 from fillrate_assets.web.feedback.pages import ANSWERS
 from fillrate_assets.web.rendering import make_templates
 from fillrate_assets.web.signed_in import Pages
-from fillrate_assets.web.tables import Link, format_cell, name_style
 
 _LOG: Final = logging.getLogger("fillrate.control_room")
 _PROBLEMS: Final = {404: ("Nothing is here", "There is no such floor or unit, or it is not yours to see.")}
@@ -63,9 +62,6 @@ def build_routes(
         "shades": SHADES,
         "answers": ANSWERS,
         "format_percent": lambda share: "" if share is None else format_percent(share, 0),
-        "format_cell": format_cell,
-        "name_style": name_style,
-        "is_link": lambda cell: isinstance(cell, Link),
         "sparkline": lambda values: draw_sparkline(values, 96, 24, 1),
     }
     pages = Pages(make_templates("fillrate_assets.web.control_room", shared), _LOG, _PROBLEMS)

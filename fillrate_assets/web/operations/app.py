@@ -25,7 +25,7 @@ from fillrate_assets.web.operations.systems import Systems
 from fillrate_assets.web.operations.views import TABLES, VIEWS, describe_letter, dump_body
 from fillrate_assets.web.rendering import make_templates
 from fillrate_assets.web.signed_in import OPERATIONS, Pages, list_other_parts, require_operator
-from fillrate_assets.web.tables import Link, Paging, format_cell, name_style
+from fillrate_assets.web.tables import Paging
 
 _LOG: Final = logging.getLogger("fillrate.operations")
 T = TypeVar("T")
@@ -39,9 +39,6 @@ class _OperationsPages:
             "path": OPERATIONS,
             "views": {name: title for name, (title, _) in VIEWS.items()},
             "formats": [*FORMATS],
-            "format_cell": format_cell,
-            "name_style": name_style,
-            "is_link": lambda cell: isinstance(cell, Link),
         }
         self.pages = Pages(make_templates("fillrate_assets.web.operations", shared), _LOG, {})
 
