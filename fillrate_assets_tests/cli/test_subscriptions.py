@@ -23,6 +23,7 @@ def views(tiny_published_template: Path, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("FILLRATE_HOME", str(copy_home(tiny_published_template, tmp_path)))
     monkeypatch.setenv("FILLRATE_WEB__FEEDBACK_URL", "https://service.example")
     monkeypatch.setenv("FILLRATE_WEB__FEEDBACK_SECRET", "only-the-tests-know-this-one-all-of-it")
+    monkeypatch.setenv("FILLRATE_WEB__SUBSCRIPTION_DOMAINS", '["dc.example"]')
     store = ViewStore(Database.from_settings(settings.load()))
     ago = datetime.now(UTC) - timedelta(days=8)
     view = SavedView(
@@ -50,7 +51,7 @@ def test_what_is_due_is_sent_once_and_the_same_again_sends_and_logs_nothing(
     assert main.execute(["subscriptions", "send"]) == 1
     first = capsys.readouterr()
     assert first.out.splitlines() == ["written: Monday", "1 sent, 0 tried again later, 0 given up"]
-    assert "not sent: Gone: " in first.err
+    assert "not sent: Gone of Kim: " in first.err
     stored = views.list_views()
     caplog.clear()
     assert main.execute(["subscriptions", "send"]) == 0
