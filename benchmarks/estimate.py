@@ -28,7 +28,7 @@ import polars as pl
 from benchmarks import baseline_backtest, estimate_lightgbm
 from fillrate_assets.core import decimals, parsing
 from fillrate_assets.core.table_schema import TableSchema
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.rules import (
     demand_level,
     network_factor,
@@ -278,14 +278,14 @@ def expect(days: Days, variant: Variant, constants: Constants | None = None) -> 
         else:
             averages = rolling_baseline.compute_rolling_averages(part, days.ship_dates)
             levels = averages.rename({"baseline_cases": "level_cases"}).with_columns(week_n=0, month_n=0)
-        indices = schema.WEEKDAY_INDICES.make_empty()
+        indices = demand_schema.WEEKDAY_INDICES.make_empty()
         if variant.weekday:
             indices = weekday_index.compute_weekday_indices(part, days.ship_dates, prior=constants.weekday_prior)
         of_dates = part.filter(pl.col("ship_date").is_in(days.ship_dates))
         usual.append(network_factor.compute_usual_demand(of_dates, levels, indices).collect())
     both = pl.concat(usual).lazy()
     if not variant.network:
-        nothing = schema.NETWORK_FACTORS.make_empty(), schema.FACTOR_WEIGHTS.make_empty()
+        nothing = demand_schema.NETWORK_FACTORS.make_empty(), demand_schema.FACTOR_WEIGHTS.make_empty()
         return unbiased_estimate.compute_expected_demand(both, *nothing).collect(), 0.0
     factors = network_factor.compute_network_factors(both).collect().lazy()
     fits = network_factor.compute_factor_fits(both, factors)

@@ -35,7 +35,7 @@ from benchmarks import year_pandas
 from fillrate_assets.core import decimals, partition_key
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.rules import (
     demand_level,
@@ -408,7 +408,7 @@ def _write_item_days(source: Lake, target: Lake, month: list[PartitionKey]) -> p
 AVERAGES_AND_LEVELS: Final = TableSchema(
     schema.ROLLING_AVERAGES.name,
     schema.ROLLING_AVERAGES.key,
-    (*schema.ROLLING_AVERAGES.columns, *schema.DEMAND_LEVELS.columns[len(schema.DEMAND_LEVELS.key) :]),
+    (*schema.ROLLING_AVERAGES.columns, *demand_schema.DEMAND_LEVELS.columns[len(demand_schema.DEMAND_LEVELS.key) :]),
 )
 
 
@@ -416,7 +416,7 @@ def run_both_methods(root: Path, size: Size) -> Outcome:
     """Run the rules of both methods, month by month, all DCs together: they share the factors of a ship date."""
     output = root / "output" / "both"
     output.mkdir(parents=True)
-    stored, watch, fits = Lake(str(output)), Stopwatch(), [schema.FACTOR_FITS.make_empty()]
+    stored, watch, fits = Lake(str(output)), Stopwatch(), [demand_schema.FACTOR_FITS.make_empty()]
     with watch:
         known, *_ = (_store_item_days(root / "input", output, dc, size) for dc in size.dc_names)
         for months in zip(*(_list_months(dc, size) for dc in size.dc_names), strict=True):
@@ -440,9 +440,9 @@ def _judge_month(
                 weekday_index.compute_weekday_indices(history, days),
             ]
         )
-        both = averages.hstack(levels.drop(schema.DEMAND_LEVELS.key))
+        both = averages.hstack(levels.drop(demand_schema.DEMAND_LEVELS.key))
         stored.write(AVERAGES_AND_LEVELS, both, month)
-        stored.write(schema.WEEKDAY_INDICES, indices, month)
+        stored.write(demand_schema.WEEKDAY_INDICES, indices, month)
         judged = known.read(schema.ITEM_DAYS, month).collect().lazy()
         records[dc] = lost_cases.compute_lost_cases(judged, averages.lazy(), schema.WAIVERS.make_empty()).collect()
         stored.write(schema.LOST_CASES, records[dc], month)
@@ -455,7 +455,7 @@ def _judge_month(
     for dc, month in months.items():
         of_dc = expected.filter(pl.col("dc") == dc)
         estimates = unbiased_estimate.estimate_unordered_demand(records[dc].lazy(), of_dc)
-        stored.write(schema.UNBIASED_ESTIMATES, estimates.collect(), month)
+        stored.write(demand_schema.UNBIASED_ESTIMATES, estimates.collect(), month)
     return found
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from fillrate_assets.core import decimals
 from fillrate_assets.core.table_schema import Column, TableSchema
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.rules import line_classification
 
 DAY: Final = date(2024, 5, 16)
@@ -57,20 +57,20 @@ def make_averages(*rows: Row) -> pl.LazyFrame:
 def make_usual_demand(*rows: Row) -> pl.LazyFrame:
     """`USUAL_DEMAND`: a level of 10 cases of item A, as on all weekdays, and 10 sold."""
     facts = {"level_cases": 10, "week_n": 6, "month_n": 24, "weekday_index": 1, "usual_cases": 10, "observed_cases": 10}
-    return _make_frame(schema.USUAL_DEMAND, rows, lambda _: {**_make_item_day(), **facts})
+    return _make_frame(demand_schema.USUAL_DEMAND, rows, lambda _: {**_make_item_day(), **facts})
 
 
 def make_expected_demand(*rows: Row) -> pl.LazyFrame:
     """`EXPECTED_DEMAND`: 10 cases of item A, by its level alone."""
     facts = {"level_cases": 10, "week_n": 6, "month_n": 24, "weekday_index": 1, "usual_cases": 10}
     follows = {"network_factor": 1, "network_dcs": 0, "factor_weight": 0, "expected_cases": 10}
-    return _make_frame(schema.EXPECTED_DEMAND, rows, lambda _: {**_make_item_day(), **facts, **follows})
+    return _make_frame(demand_schema.EXPECTED_DEMAND, rows, lambda _: {**_make_item_day(), **facts, **follows})
 
 
 def make_factor_weights(*rows: Row) -> pl.LazyFrame:
     """`FACTOR_WEIGHTS`: DC01 follows the factor wholly."""
     facts = {"factor_weight": 1, "weight_n": 100}
-    return _make_frame(schema.FACTOR_WEIGHTS, rows, lambda _: {"dc": "DC01", "ship_date": DAY, **facts})
+    return _make_frame(demand_schema.FACTOR_WEIGHTS, rows, lambda _: {"dc": "DC01", "ship_date": DAY, **facts})
 
 
 def make_waivers(*rows: Row) -> pl.LazyFrame:

@@ -13,7 +13,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core.decimals import divide_half_up, to_cases
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import demand_schema
 from fillrate_assets.fillrate.rules.observations import lay_out_observations
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS, MIN_OBSERVATIONS, WINDOW_DAYS
 
@@ -44,7 +44,7 @@ def compute_demand_levels(
 
     """
     if not ship_dates:
-        return schema.DEMAND_LEVELS.make_empty()
+        return demand_schema.DEMAND_LEVELS.make_empty()
     first, last = min(ship_dates) - timedelta(days=LOOK_BACK_DAYS), max(ship_dates)
     total, n = pl.col("total"), pl.col("n")
     # In 128 bits: a total times the observations of four weeks leaves 64 bits from 3 x 10^13 cases.
@@ -64,5 +64,5 @@ def compute_demand_levels(
         .with_columns(
             pl.when(pl.col("month_n") >= MIN_OBSERVATIONS).then(to_cases(level.cast(pl.Int64))).alias("level_cases")
         )
-        .pipe(schema.DEMAND_LEVELS.conform)
+        .pipe(demand_schema.DEMAND_LEVELS.conform)
     )

@@ -13,7 +13,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core.decimals import PLACES, divide_half_up, to_cases, to_units
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.rules.observations import mark_observations, select_observations
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 
@@ -56,11 +56,11 @@ def compute_usual_demand(
         )
         .join(levels.filter(pl.col("level_cases").is_not_null()), on=_KEY)
         .join(indices, on=["dc", "ship_date", "department", "weekday"], how="left")
-        .with_columns(pl.col("weekday_index").fill_null(1).cast(schema.WEEKDAY_INDICES.polars["weekday_index"]))
+        .with_columns(pl.col("weekday_index").fill_null(1).cast(demand_schema.WEEKDAY_INDICES.polars["weekday_index"]))
         .with_columns(
             to_cases(usual.cast(pl.Int64)).alias("usual_cases"), to_cases(pl.col("ordered")).alias("observed_cases")
         )
-        .pipe(schema.USUAL_DEMAND.conform)
+        .pipe(demand_schema.USUAL_DEMAND.conform)
     )
 
 
@@ -96,7 +96,7 @@ def compute_network_factors(usual: pl.LazyFrame) -> pl.LazyFrame:
             to_cases(pl.min_horizontal(factor.fill_null(PLACES), highest).cast(pl.Int64)).alias("network_factor"),
             others["observed"].alias("network_dcs"),
         )
-        .pipe(schema.NETWORK_FACTORS.conform)
+        .pipe(demand_schema.NETWORK_FACTORS.conform)
     )
 
 
@@ -133,7 +133,7 @@ def compute_factor_fits(usual: pl.LazyFrame, factors: pl.LazyFrame) -> pl.LazyFr
             to_cases(pl.col("usual").cast(pl.Int64)).alias("usual_cases"),
         )
         .sort("dc", "ship_date")
-        .pipe(schema.FACTOR_FITS.conform)
+        .pipe(demand_schema.FACTOR_FITS.conform)
     )
 
 
@@ -157,7 +157,7 @@ def learn_factor_weights(
 
     """
     if not ship_dates:
-        return schema.FACTOR_WEIGHTS.make_empty()
+        return demand_schema.FACTOR_WEIGHTS.make_empty()
     sums = ("followed_cases", "deviation_cases", "usual_cases")
     followed, deviation, usual = (pl.col(name) for name in sums)
     n = pl.col("item_days").cast(pl.Int128)
@@ -172,7 +172,7 @@ def learn_factor_weights(
         .with_columns(pl.min_horizontal(weight.fill_null(0), pl.lit(PLACES, pl.Int128)).cast(pl.Int64).alias("weight"))
         .with_columns(to_cases(pl.col("weight")).alias("factor_weight"), pl.col("item_days").alias("weight_n"))
         .sort("dc", "ship_date")
-        .pipe(schema.FACTOR_WEIGHTS.conform)
+        .pipe(demand_schema.FACTOR_WEIGHTS.conform)
     )
 
 

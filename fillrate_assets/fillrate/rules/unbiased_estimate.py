@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core.decimals import PLACES, divide_half_up, to_cases, to_units
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import demand_schema
 
 _KEY: Final = ["dc", "ship_date", "item"]
 
@@ -27,7 +27,7 @@ def compute_expected_demand(usual: pl.LazyFrame, factors: pl.LazyFrame, weights:
         `EXPECTED_DEMAND`.
 
     """
-    rate = schema.NETWORK_FACTORS.polars["network_factor"]
+    rate = demand_schema.NETWORK_FACTORS.polars["network_factor"]
     x, weight = to_units("network_factor").cast(pl.Int128) - PLACES, to_units("factor_weight").cast(pl.Int128)
     one = pl.lit(PLACES**2, pl.Int128)
     expected = divide_half_up(to_units("usual_cases").cast(pl.Int128) * (one + weight * x), one)
@@ -40,7 +40,7 @@ def compute_expected_demand(usual: pl.LazyFrame, factors: pl.LazyFrame, weights:
             pl.col("factor_weight").fill_null(0).cast(rate),
         )
         .with_columns(to_cases(expected.cast(pl.Int64)).alias("expected_cases"))
-        .pipe(schema.EXPECTED_DEMAND.conform)
+        .pipe(demand_schema.EXPECTED_DEMAND.conform)
     )
 
 
@@ -78,5 +78,5 @@ def estimate_unordered_demand(records: pl.LazyFrame, expected: pl.LazyFrame) -> 
             to_cases(share.cast(pl.Int64)).alias("calibration"),
         )
         .sort(_KEY)
-        .pipe(schema.UNBIASED_ESTIMATES.conform)
+        .pipe(demand_schema.UNBIASED_ESTIMATES.conform)
     )

@@ -9,7 +9,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core.decimals import PLACES, divide_half_up, to_cases
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import demand_schema
 from fillrate_assets.fillrate.rules.observations import select_observations
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 
@@ -43,7 +43,7 @@ def compute_weekday_indices(
 
     """
     if not ship_dates:
-        return schema.WEEKDAY_INDICES.make_empty()
+        return demand_schema.WEEKDAY_INDICES.make_empty()
     first, last = min(ship_dates) - timedelta(days=LOOK_BACK_DAYS), max(ship_dates)
     within = item_days.filter(pl.col("ship_date").is_between(first, last, closed="left"))
     days = (
@@ -71,5 +71,5 @@ def compute_weekday_indices(
             pl.col("n").alias("weekday_n"),
         )
         .sort(*group, "weekday")
-        .pipe(schema.WEEKDAY_INDICES.conform)
+        .pipe(demand_schema.WEEKDAY_INDICES.conform)
     )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from polars.testing import assert_frame_equal
 
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.rules.demand_level import compute_demand_levels
 from fillrate_assets.fillrate.rules.rolling_baseline import compute_rolling_averages
 from fillrate_assets_tests.factories.fillrate_frames import DAY, Row, make_calendar, make_item_days, take_only_row
@@ -85,7 +85,7 @@ def test_the_largest_quantities_fit() -> None:
 @pytest.mark.parametrize("dates", [[], [DAY], [DAY + timedelta(days=9), DAY]])
 def test_only_the_requested_ship_dates_are_answered(dates: list[date]) -> None:
     frame = compute_demand_levels(make_history({1: 10, 2: 20, 3: 60}), dates).collect().sort(KEY)
-    schema.DEMAND_LEVELS.validate(frame)
+    demand_schema.DEMAND_LEVELS.validate(frame)
     assert frame["ship_date"].to_list() == sorted(dates)
 
 
@@ -98,7 +98,7 @@ def test_no_item_days_have_no_levels() -> None:
 def test_there_is_a_level_wherever_there_is_a_rolling_average(days: pl.DataFrame) -> None:
     levels = compute_demand_levels(days.lazy(), DATES).collect().sort(KEY)
     averages = compute_rolling_averages(days.lazy(), DATES).collect().sort(KEY)
-    schema.DEMAND_LEVELS.validate(levels)
+    demand_schema.DEMAND_LEVELS.validate(levels)
     assert_frame_equal(levels.select(KEY), averages.select(KEY))
     assert levels["level_cases"].is_null().to_list() == averages["baseline_cases"].is_null().to_list()
 

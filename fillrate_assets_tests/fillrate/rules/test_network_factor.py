@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from polars.testing import assert_frame_equal
 
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.rules import network_factor
 from fillrate_assets.fillrate.rules.demand_level import compute_demand_levels
 from fillrate_assets.fillrate.rules.weekday_index import compute_weekday_indices
@@ -52,7 +52,7 @@ def make_fit(followed: int, deviation: int, usual: int = 100, dc: str = "DC01", 
 
 
 def learn_weight(*fits: Row) -> Decimal:
-    frame = pl.LazyFrame([*fits], schema=schema.FACTOR_FITS.polars)
+    frame = pl.LazyFrame([*fits], schema=demand_schema.FACTOR_FITS.polars)
     return Decimal(take_only_row(network_factor.learn_factor_weights(frame, [DAY]))["factor_weight"])
 
 
@@ -142,7 +142,7 @@ def test_the_weight_is_a_slope_between_0_and_1(fits: list[Row], weight: Decimal)
 
 
 def test_the_weight_is_learned_from_the_seven_days_before() -> None:
-    fits = pl.LazyFrame([make_fit(60, 100, back=back) for back in (0, 8)], schema=schema.FACTOR_FITS.polars)
+    fits = pl.LazyFrame([make_fit(60, 100, back=back) for back in (0, 8)], schema=demand_schema.FACTOR_FITS.polars)
     assert network_factor.learn_factor_weights(fits, [DAY]).collect().is_empty()
 
 
@@ -169,8 +169,8 @@ def test_a_late_dc_is_left_out_of_the_factors() -> None:
 
 
 def test_without_rows_there_is_nothing() -> None:
-    factors = network_factor.compute_network_factors(schema.USUAL_DEMAND.make_empty())
-    fits = network_factor.compute_factor_fits(schema.USUAL_DEMAND.make_empty(), factors)
+    factors = network_factor.compute_network_factors(demand_schema.USUAL_DEMAND.make_empty())
+    fits = network_factor.compute_factor_fits(demand_schema.USUAL_DEMAND.make_empty(), factors)
     for frame in (factors, fits, network_factor.learn_factor_weights(fits, [DAY])):
         assert frame.collect().is_empty()
     assert network_factor.learn_factor_weights(fits, []).collect().is_empty()
@@ -185,7 +185,7 @@ def test_a_single_dc_has_factors_of_one_and_follows_none(days: pl.DataFrame) -> 
     fits = network_factor.compute_factor_fits(usual, factors)
     weights = network_factor.learn_factor_weights(fits, [DAY + timedelta(days=1)])
     found = factors.collect()
-    schema.NETWORK_FACTORS.validate(found)
+    demand_schema.NETWORK_FACTORS.validate(found)
     assert found.filter((pl.col("network_factor") != 1) | (pl.col("network_dcs") != 0)).is_empty()
     assert weights.filter(pl.col("factor_weight") != 0).collect().is_empty()
 
@@ -194,18 +194,18 @@ def test_a_single_dc_has_factors_of_one_and_follows_none(days: pl.DataFrame) -> 
 @given(days=draw_histories())
 def test_factors_depend_neither_on_the_order_of_rows_nor_on_other_items(days: pl.DataFrame) -> None:
     usual = compute_usual(days.lazy()).sort(KEY).collect()
-    schema.USUAL_DEMAND.validate(usual)
+    demand_schema.USUAL_DEMAND.validate(usual)
     expected = network_factor.compute_network_factors(usual.lazy()).collect().sort(KEY)
     reversed_rows = network_factor.compute_network_factors(usual.reverse().lazy()).collect().sort(KEY)
     assert_frame_equal(reversed_rows, expected)
     alone = network_factor.compute_network_factors(usual.lazy().filter(pl.col("item") == "A")).collect().sort(KEY)
     assert_frame_equal(alone, expected.filter(pl.col("item") == "A"))
     fits = network_factor.compute_factor_fits(usual.lazy(), expected.lazy()).collect()
-    schema.FACTOR_FITS.validate(fits)
+    demand_schema.FACTOR_FITS.validate(fits)
     shuffled = network_factor.compute_factor_fits(usual.reverse().lazy(), expected.reverse().lazy()).collect()
     assert_frame_equal(shuffled, fits)
     weights = network_factor.learn_factor_weights(fits.lazy(), [DAY + timedelta(days=1)]).collect()
-    schema.FACTOR_WEIGHTS.validate(weights)
+    demand_schema.FACTOR_WEIGHTS.validate(weights)
     assert weights.filter(~pl.col("factor_weight").is_between(0, 1)).is_empty()
 
 

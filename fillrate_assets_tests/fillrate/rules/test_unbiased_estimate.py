@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from fillrate_assets.core.decimals import CASES
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.rules.unbiased_estimate import compute_expected_demand, estimate_unordered_demand
 from fillrate_assets_tests.factories import rows
 from fillrate_assets_tests.factories.fillrate_frames import (
@@ -24,13 +24,13 @@ from fillrate_assets_tests.factories.fillrate_frames import (
 )
 from fillrate_assets_tests.factories.histories import EXAMPLES
 
-NO_FACTORS = schema.NETWORK_FACTORS.make_empty()
-NO_WEIGHTS = schema.FACTOR_WEIGHTS.make_empty()
+NO_FACTORS = demand_schema.NETWORK_FACTORS.make_empty()
+NO_WEIGHTS = demand_schema.FACTOR_WEIGHTS.make_empty()
 
 
 def make_factors(factor: str) -> pl.LazyFrame:
     row = {"dc": "DC01", "ship_date": DAY, "item": "A", "network_factor": Decimal(factor), "network_dcs": 7}
-    return pl.LazyFrame([row], schema=schema.NETWORK_FACTORS.polars)
+    return pl.LazyFrame([row], schema=demand_schema.NETWORK_FACTORS.polars)
 
 
 def make_records(*records: Row) -> pl.LazyFrame:
@@ -44,7 +44,7 @@ def estimate(*days: tuple[int, int, int], **facts: object) -> list[Decimal]:
     expected = make_expected_demand(*({"item": "ABCDE"[n], "expected_cases": day[0]} for n, day in enumerate(days)))
     records = make_records(*({"ordered_cases": Decimal(o), "shipped_cases": Decimal(s), **facts} for _, o, s in days))
     frame = estimate_unordered_demand(records, expected).collect()
-    schema.UNBIASED_ESTIMATES.validate(frame)
+    demand_schema.UNBIASED_ESTIMATES.validate(frame)
     return frame["unbiased_cases"].to_list()
 
 
@@ -119,7 +119,7 @@ def test_only_items_that_were_out_are_estimated() -> None:
 
 
 def test_without_rows_there_is_nothing() -> None:
-    expected = compute_expected_demand(schema.USUAL_DEMAND.make_empty(), NO_FACTORS, NO_WEIGHTS)
+    expected = compute_expected_demand(demand_schema.USUAL_DEMAND.make_empty(), NO_FACTORS, NO_WEIGHTS)
     assert expected.collect().is_empty()
     assert estimate_unordered_demand(schema.LOST_CASES.make_empty(), expected).collect().is_empty()
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from polars.testing import assert_frame_equal
 
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.rules.weekday_index import compute_weekday_indices
 from fillrate_assets_tests.factories.fillrate_frames import DAY, Row, make_item_days
 from fillrate_assets_tests.factories.histories import EXAMPLES, draw_histories
@@ -78,7 +78,7 @@ def test_a_weekday_of_a_single_date_says_nothing() -> None:
 
 def test_where_nothing_is_ordered_every_weekday_is_alike() -> None:
     frame = compute_weekday_indices(make_item_days(*make_weeks(0, 0)), [DAY]).collect()
-    schema.WEEKDAY_INDICES.validate(frame)
+    demand_schema.WEEKDAY_INDICES.validate(frame)
     assert frame["weekday_index"].to_list() == [1] * 5
 
 
@@ -98,7 +98,7 @@ def test_neither_ship_dates_nor_item_days_have_no_index() -> None:
 def test_the_unit_of_measure_does_not_matter(days: pl.DataFrame) -> None:
     more = days.with_columns((pl.col("ordered_cases") * 12).cast(days.schema["ordered_cases"]))
     first, second = (compute_weekday_indices(frame.lazy(), [DAY]).collect() for frame in (days, more))
-    schema.WEEKDAY_INDICES.validate(first)
+    demand_schema.WEEKDAY_INDICES.validate(first)
     assert_frame_equal(first, second)
 
 
