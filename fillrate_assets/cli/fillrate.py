@@ -371,6 +371,7 @@ def demo(
     console.print(f"\n{after.describe_change(before)} {perf_counter() - started:,.0f} s.")
     for line in story.list_next_steps(chosen, name_command()):
         click.echo(line)
+    story.save_view(chosen, datetime.now(UTC))
     story.find(chosen, network).write(findings)
     if failed:
         raise click.exceptions.Exit(FAILED)

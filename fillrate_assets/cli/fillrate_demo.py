@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import polars as pl
 from rich.console import Console
@@ -21,8 +22,10 @@ from fillrate_assets.sample.score import compute_score
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
+from fillrate_assets.subscriptions.view_store import SavedView, ViewStore, add_view
 
 _WORST = 5
+_VIEW = "demo"
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,22 @@ def find(settings: Settings, network: Network) -> Findings:
         {
             "What was lost, by vendor?": "report --by vendor",
             "Why was an item short?": f"explain {' '.join(_find_worst_record(settings))}",
+            "What does a Monday mail say?": "subscriptions show Monday",
         },
     )
+
+
+def save_view(settings: Settings, now: datetime) -> None:
+    """Save the network's last week as a view, once: what a message of it says can be shown."""
+    store = ViewStore(Database.from_settings(settings))
+    if store.find_view(_VIEW) is None:
+        with store.database.begin() as connection:
+            add_view(
+                connection,
+                SavedView(
+                    _VIEW, "demo", "form", ["buyer"], now, "Monday", "/service", now, since=now, period="Last week"
+                ),
+            )
 
 
 def summarize(settings: Settings, network: Network, console: Console) -> None:

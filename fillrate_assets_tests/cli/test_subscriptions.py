@@ -10,6 +10,7 @@ import pytest
 
 from fillrate_assets import settings
 from fillrate_assets.cli import main
+from fillrate_assets.cli.fillrate_demo import save_view
 from fillrate_assets.definitions import build_defs
 from fillrate_assets.storage.database import Database
 from fillrate_assets.subscriptions.rhythm import Rhythm
@@ -69,6 +70,25 @@ def test_a_home_without_views_says_so(capsys: pytest.CaptureFixture[str], views:
         connection.exec_driver_sql("DELETE FROM saved_view")
     assert main.execute(["subscriptions", "list"]) == 0
     assert capsys.readouterr().out == "no view is saved\n"
+
+
+def test_what_a_view_says_is_shown_and_sent_to_no_one(
+    views: ViewStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The sample network ends on a Saturday of March 2026.
+    for _ in range(2):
+        save_view(settings.load(), datetime(2026, 3, 16, 6, tzinfo=UTC))
+    assert [view.view_id for view in views.list_views() if view.owner == "demo"] == ["demo"]
+    letter = tmp_path / "monday.html"
+    assert main.execute(["subscriptions", "show", "demo", "--out", str(letter)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("Monday: case fill ")
+    assert "Who is accountable" in shown
+    assert shown.splitlines()[0] in letter.read_text(encoding="utf-8")
+    for name, problem in (("Gone", "would not be sent: "), ("Monday", "there are 2 saved views"), ("No", "are 0")):
+        assert main.execute(["subscriptions", "show", name]) == 2
+        assert problem in capsys.readouterr().err
+    assert all(view.sent_at is None for view in views.list_views())
 
 
 def test_the_job_sends_what_is_due(views: ViewStore) -> None:
