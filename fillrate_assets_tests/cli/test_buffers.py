@@ -32,6 +32,7 @@ from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import TICK
 from fillrate_assets_tests.factories.web_floor import SECRET
+from fillrate_assets_tests.fixtures.embedded import create_database
 
 Printed = tuple[int, str, str]
 URL: Final = "https://feedback.example"
@@ -44,7 +45,7 @@ LINKED: Final = {"web__feedback_url": URL, "web__feedback_secret": SECRET}
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("buffers")
     shutil.copy(ROOT / "dagster.yaml", directory)
-    Database(settings.load(home=directory / "home").storage.record_store_url).upgrade()
+    create_database(settings.load(home=directory / "home").storage.record_store_url)
     return directory
 
 
@@ -198,7 +199,7 @@ def chicago(
     """A home of its own, in which W1 is known."""
     monkeypatch.setenv("FILLRATE_HOME", str(tmp_path))
     chosen = settings.load()
-    Database(chosen.storage.record_store_url).upgrade()
+    create_database(chosen.storage.record_store_url)
     nothing = [frame.make_empty().collect() for frame in (schema.UNIT_MEMBERS, schema.SHIFTS, schema.ALERT_ROUTES)]
     BufferStore(Database(chosen.storage.record_store_url)).merge_master_data(
         MasterData(buffers_frames.make_warehouses({}), *nothing)

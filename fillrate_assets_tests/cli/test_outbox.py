@@ -17,6 +17,7 @@ from fillrate_assets.notifications.outbox import MessageQueue
 from fillrate_assets.notifications.outbox_admin import list_unsent
 from fillrate_assets.notifications.rendering import Message
 from fillrate_assets.storage.database import Database
+from fillrate_assets_tests.fixtures.embedded import create_database
 
 Run = Callable[..., tuple[int, str, str]]
 QUEUE = MessageQueue("orders")
@@ -27,7 +28,7 @@ HOOK = "https://hooks.example/hunter2"
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
     monkeypatch.setenv("FILLRATE_HOME", str(tmp_path))
     database = Database.from_settings(settings.load())
-    database.upgrade()
+    create_database(database.url)
     return database
 
 

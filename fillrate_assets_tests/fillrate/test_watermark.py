@@ -14,6 +14,7 @@ from fillrate_assets.fillrate.watermark import DatabaseWatermark, ParameterStore
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.conftest import SCHEMA
 from fillrate_assets_tests.fixtures.cloud import Cloud
+from fillrate_assets_tests.fixtures.embedded import create_database
 
 FIRST = datetime(2026, 2, 10, 18, 0, 0, 123456, UTC)
 SECOND = FIRST + timedelta(hours=1)
@@ -27,8 +28,7 @@ def mark(request: pytest.FixtureRequest, tmp_path: Path) -> Watermark:
     if request.param == "postgresql":
         server, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
         return DatabaseWatermark(Database(server.create_database(f"watermark {uuid.uuid4()}", template), SCHEMA))
-    database = Database(f"sqlite:///{tmp_path}/store.db")
-    database.upgrade()
+    database = create_database(f"sqlite:///{tmp_path}/store.db")
     return DatabaseWatermark(database)
 
 
@@ -144,8 +144,7 @@ def test_of_two_that_put_after_the_same_read_the_later_is_refused(aws: Cloud, mo
 def test_what_is_no_time_counts_as_none_and_is_replaced(
     tmp_path: Path, stored: object, caplog: pytest.LogCaptureFixture
 ) -> None:
-    database = Database(f"sqlite:///{tmp_path}/store.db")
-    database.upgrade()
+    database = create_database(f"sqlite:///{tmp_path}/store.db")
     with database.engine.begin() as connection:
         connection.execute(
             sa.text("INSERT INTO watermarks (name, moment) VALUES ('orders', :moment)"), {"moment": stored}

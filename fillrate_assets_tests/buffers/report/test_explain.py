@@ -34,6 +34,7 @@ from fillrate_assets_tests.factories.buffers_frames import (
     make_units,
     make_warehouses,
 )
+from fillrate_assets_tests.fixtures.embedded import create_database
 from fillrate_assets_tests.fixtures.sending_process import LIFETIME, render
 
 CHICAGO = ZoneInfo("America/Chicago")
@@ -182,7 +183,7 @@ PASTED = "https://hooks.example/services/T0/B0/known-to-no-one"
 def home(tmp_path: Path) -> Settings:
     """W1 with the unit of `EVIDENCE`, of which path P2 has left, and with a feed that is missing; both were sent."""
     chosen = settings.load(home=tmp_path)
-    Database(chosen.storage.record_store_url).upgrade()
+    create_database(chosen.storage.record_store_url)
     before = MEMBERS.with_columns(valid_from=make_tick(-2000), valid_to=make_tick(-100))
     left = before.with_columns(pl.lit("P2").alias("path"))
     none = [frame.make_empty().collect() for frame in (schema.SHIFTS, schema.ALERT_ROUTES)]

@@ -19,6 +19,7 @@ from fillrate_assets.fillrate.defs.assets import AREA
 from fillrate_assets.orchestration import partitions
 from fillrate_assets_tests.factories import fillrate_frames
 from fillrate_assets_tests.factories.rows import DAY, make_records
+from fillrate_assets_tests.fixtures.embedded import create_database
 from fillrate_assets_tests.fixtures.home import QUIET, Home
 
 DAYS: Final = [DAY + timedelta(days=number) for number in range(3)]
@@ -55,7 +56,7 @@ class Checked:
 @pytest.fixture
 def checked(tmp_path: Path, instance: dg.DagsterInstance) -> Checked:
     home = Home(tmp_path / "home")
-    home.store.database.upgrade()
+    create_database(home.store.database.url)
     return Checked(home, instance)
 
 

@@ -24,6 +24,7 @@ from fillrate_assets.fulfillment.transition_log import HEADS, TransitionLog
 from fillrate_assets.messaging.jobs import Job
 from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets_tests.factories.fulfillment_events import LINES, make_event
+from fillrate_assets_tests.fixtures.embedded import create_database
 from fillrate_assets_tests.fixtures.home import QUIET
 
 pytestmark = pytest.mark.slow
@@ -81,7 +82,7 @@ class Pipeline:
 @pytest.fixture
 def pipeline(tmp_path: Path, instance: dg.DagsterInstance) -> Pipeline:
     made = Pipeline(settings.load(home=tmp_path / "home"), instance)
-    made.system.database.upgrade()
+    create_database(made.system.database.url)
     return made
 
 

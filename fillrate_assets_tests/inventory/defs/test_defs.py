@@ -21,6 +21,7 @@ from fillrate_assets.inventory.sources.replica_factory import make_replicas
 from fillrate_assets.inventory.stock_store import StockStore
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
+from fillrate_assets_tests.fixtures.embedded import create_database
 from fillrate_assets_tests.fixtures.home import QUIET
 
 pytestmark = pytest.mark.slow
@@ -30,7 +31,7 @@ FIRST = (datetime.now(UTC) - timedelta(days=2)).date()
 @pytest.fixture
 def chosen(tmp_path: Path) -> Settings:
     made = settings.load(home=tmp_path / "home", first_ship_date=FIRST)
-    Database.from_settings(made).upgrade()
+    create_database(made.storage.record_store_url)
     return made
 
 
