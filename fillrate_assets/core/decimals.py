@@ -41,6 +41,11 @@ def divide_half_up(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
     return (2 * numerator + safe) // (2 * safe)
 
 
+def multiply_half_up(left: pl.Expr, right: pl.Expr) -> pl.Expr:
+    """Multiply two non-negative columns in ten-thousandths into one (Int64), half-up; in 128 bits, as `to_rate`."""
+    return divide_half_up(left.cast(pl.Int128) * right, pl.lit(PLACES, pl.Int128)).cast(pl.Int64)
+
+
 def to_rate(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
     """Divide two unit columns into a `RATE`, half-up to 4 places; null where the denominator is 0.
 

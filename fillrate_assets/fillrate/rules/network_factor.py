@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.decimals import PLACES, divide_half_up, to_cases, to_units
+from fillrate_assets.core.decimals import PLACES, divide_half_up, multiply_half_up, to_cases, to_units
 from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.rules.observations import mark_observations, select_observations
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
@@ -43,9 +43,7 @@ def compute_usual_demand(
         `USUAL_DEMAND`: item-days of which there is a level.
 
     """
-    usual = divide_half_up(
-        to_units("level_cases").cast(pl.Int128) * to_units("weekday_index"), pl.lit(PLACES, pl.Int128)
-    )
+    usual = multiply_half_up(to_units("level_cases"), to_units("weekday_index"))
     return (
         mark_observations(item_days, calendar)
         .select(
@@ -57,9 +55,7 @@ def compute_usual_demand(
         .join(levels.filter(pl.col("level_cases").is_not_null()), on=_KEY)
         .join(indices, on=["dc", "ship_date", "department", "weekday"], how="left")
         .with_columns(pl.col("weekday_index").fill_null(1).cast(demand_schema.WEEKDAY_INDICES.polars["weekday_index"]))
-        .with_columns(
-            to_cases(usual.cast(pl.Int64)).alias("usual_cases"), to_cases(pl.col("ordered")).alias("observed_cases")
-        )
+        .with_columns(to_cases(usual).alias("usual_cases"), to_cases(pl.col("ordered")).alias("observed_cases"))
         .pipe(demand_schema.USUAL_DEMAND.conform)
     )
 

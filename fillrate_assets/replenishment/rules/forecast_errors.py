@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import polars as pl
 
-from fillrate_assets.core.decimals import PLACES, divide_half_up, to_cases, to_rate, to_units
+from fillrate_assets.core.decimals import multiply_half_up, to_cases, to_rate, to_units
 from fillrate_assets.replenishment import schema
 from fillrate_assets.replenishment.rules.protection_forecast import weigh_days
 
@@ -58,9 +58,7 @@ def measure_errors(
         .agg(pl.len().cast(pl.Int64).alias("observed"), pl.col("weight").sum(), pl.col("demand").sum())
     )
     part, whole = _MIN_OBSERVED
-    forecast = divide_half_up(
-        to_units("level_cases").cast(pl.Int128) * pl.col("weight"), pl.lit(PLACES, pl.Int128)
-    ).cast(pl.Int64)
+    forecast = multiply_half_up(to_units("level_cases"), pl.col("weight"))
     return (
         made.join(observed, on=["dc", "item", "ship_date"])
         .filter(whole * pl.col("observed") >= part * pl.col("period_ship_days"))

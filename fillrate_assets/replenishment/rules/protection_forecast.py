@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.decimals import PLACES, divide_half_up, to_cases, to_units
+from fillrate_assets.core.decimals import PLACES, multiply_half_up, to_cases, to_units
 from fillrate_assets.replenishment import schema
 
 _SITE: Final = ["dc", "department", "ship_date"]
@@ -79,8 +79,7 @@ def forecast_protection(
     level = to_units("level_cases")
 
     def weigh_level(weight: str) -> pl.Expr:
-        product = level.cast(pl.Int128) * pl.col(weight)
-        return to_cases(divide_half_up(product, pl.lit(PLACES, pl.Int128)).cast(pl.Int64))
+        return to_cases(multiply_half_up(level, pl.col(weight)))
 
     return (
         terms.join(levels, on=["dc", "item", "ship_date"], how="left")

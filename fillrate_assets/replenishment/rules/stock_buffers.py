@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.decimals import CASES, PLACES, divide_half_up, to_cases, to_rate, to_units
+from fillrate_assets.core.decimals import CASES, PLACES, divide_half_up, multiply_half_up, to_cases, to_rate, to_units
 from fillrate_assets.replenishment import schema
 from fillrate_assets.replenishment.rules import comparison_formulas
 from fillrate_assets.replenishment.rules.forecast_errors import PoolOf, join_classes
@@ -64,7 +64,7 @@ def recommend_buffers(
         .pipe(round_orders)
         .with_columns(
             pl.when(pl.col("gap_cases") > 0)
-            .then(_multiply(pl.col("gap_cases"), pl.col("unit_cost")))
+            .then(to_cases(multiply_half_up(to_units("gap_cases"), to_units("unit_cost"))))
             .alias("gap_cost"),
             to_cases(pl.col("ratio")).alias("ratio"),
             *(level.alias(name) for name, level in _compute_comparison(quantiles).items()),
@@ -98,7 +98,7 @@ def _choose_reason() -> pl.Expr:
 
 def _add_levels(frame: pl.LazyFrame) -> pl.LazyFrame:
     forecast, lead = to_units("forecast_cases"), to_units("lead_forecast_cases")
-    level = divide_half_up(forecast.cast(pl.Int128) * pl.col("ratio"), pl.lit(PLACES, pl.Int128)).cast(pl.Int64)
+    level = multiply_half_up(forecast, pl.col("ratio"))
     return (
         frame.with_columns(pl.when(pl.col("reason").is_null()).then(level).alias("_level"))
         .with_columns(
@@ -168,11 +168,6 @@ def _sum_excess(amount: str, name: str) -> pl.Expr:
     """Sum max(F r - amount, 0) over the errors of the class, in ten-thousandths of ten-thousandths of a case."""
     forecast = to_units("forecast_cases").cast(pl.Int128)
     return forecast * pl.col(f"{name}|sum_above") - pl.col(amount).cast(pl.Int128) * pl.col(f"{name}|above") * PLACES
-
-
-def _multiply(cases: pl.Expr, money: pl.Expr) -> pl.Expr:
-    product = to_units(cases).cast(pl.Int128) * to_units(money)
-    return to_cases(divide_half_up(product, pl.lit(PLACES, pl.Int128)).cast(pl.Int64))
 
 
 def _compute_comparison(quantiles: list[float]) -> dict[str, pl.Expr]:
