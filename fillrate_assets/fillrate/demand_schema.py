@@ -14,6 +14,12 @@ _DC, _SHIP_DATE, _ITEM = (
     next(column for column in LOST_CASES.columns if column.name == name) for name in ("dc", "ship_date", "item")
 )
 
+_OBSERVATIONS: Final = (
+    Column("week_n", pl.Int64, "Observations in the 7 days before", "ship days"),
+    Column("month_n", pl.Int64, "Observations in the 28 days before", "ship days"),
+)
+_WEEKDAY_INDEX: Final = Column("weekday_index", RATE, "Ordered cases of the weekday / those of all days", "share")
+
 DEMAND_LEVELS: Final = TableSchema(
     "demand_levels",
     ("dc", "ship_date", "item"),
@@ -24,8 +30,7 @@ DEMAND_LEVELS: Final = TableSchema(
         Column(
             "level_cases", CASES, "A2: level of daily ordered cases; null: too little history", "cases", nullable=True
         ),
-        Column("week_n", pl.Int64, "Observations in the 7 days before", "ship days"),
-        Column("month_n", pl.Int64, "Observations in the 28 days before", "ship days"),
+        *_OBSERVATIONS,
     ),
 )
 
@@ -37,16 +42,15 @@ WEEKDAY_INDICES: Final = TableSchema(
         _SHIP_DATE,
         Column("department", pl.String, "Department in force on the days observed; empty: items without one"),
         Column("weekday", pl.Int64, "Day of the week: 1 Monday to 7 Sunday"),
-        Column("weekday_index", RATE, "Ordered cases of the weekday / those of all days", "share"),
+        _WEEKDAY_INDEX,
         Column("weekday_n", pl.Int64, "Observations of the weekday", "item-days"),
     ),
 )
 
 _USUAL: Final = (
     Column("level_cases", CASES, "A2: level of daily ordered cases", "cases"),
-    Column("week_n", pl.Int64, "Observations in the 7 days before", "ship days"),
-    Column("month_n", pl.Int64, "Observations in the 28 days before", "ship days"),
-    Column("weekday_index", RATE, "Ordered cases of the weekday / those of all days", "share"),
+    *_OBSERVATIONS,
+    _WEEKDAY_INDEX,
     Column("usual_cases", CASES, "Level x weekday index", "cases"),
 )
 _FACTOR: Final = (

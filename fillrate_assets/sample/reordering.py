@@ -303,23 +303,21 @@ class _Loop:
         self._forecasts = waiting.filter(ends > day)
         if past.is_empty():
             return
-        observed = item_days.filter(pl.col("instock") == "Y").select(
-            *_KEY, pl.col("ordered_cases").alias("demand_cases")
-        )
-        errors = forecast_errors.measure_errors(past.lazy(), observed, ship_days, self._indices.lazy()).collect()
+        errors = forecast_errors.measure_errors(
+            past.lazy(), _select_demand(item_days), ship_days, self._indices.lazy()
+        ).collect()
         since = day - timedelta(weeks=forecast_errors.POOLED_WEEKS)
         self._errors = pl.concat([self._errors.filter(pl.col("ship_date") >= since), errors])
 
     def _recommend(
         self, day: date, terms: pl.LazyFrame, forecasts: pl.DataFrame, item_days: pl.LazyFrame
     ) -> pl.DataFrame:
-        demand = item_days.filter(pl.col("instock") == "Y").select(*_KEY, pl.col("ordered_cases").alias("demand_cases"))
         return recommend_buffers(
             terms,
             forecasts.lazy(),
             forecast_errors.pool_errors(self._errors.lazy(), day).collect().lazy(),
             schema.POSITIONS.make_empty(),
-            comparison_formulas.compute_deviations(forecasts.lazy().select(_KEY), demand),
+            comparison_formulas.compute_deviations(forecasts.lazy().select(_KEY), _select_demand(item_days)),
         ).collect()
 
     def _choose_levels(self, numbers: pl.DataFrame, policies: Sequence[Policy]) -> Units:
@@ -363,3 +361,8 @@ class _Loop:
             at = day + timedelta(days=int(days))
             arriving = np.where(arrives == days, ordered, 0)
             self._arriving[at] = self._arriving.get(at, np.zeros_like(arriving)) + arriving
+
+
+def _select_demand(item_days: pl.LazyFrame) -> pl.LazyFrame:
+    """Select what was ordered on days in stock, as `DEMAND`."""
+    return item_days.filter(pl.col("instock") == "Y").select(*_KEY, pl.col("ordered_cases").alias("demand_cases"))
