@@ -26,7 +26,7 @@ from fillrate_assets.fillrate.rules import rolling_baseline
 OPENING_HOURS: Final = 16
 """06:00 to 22:00; a product that was out in all of them was out all day."""
 STORES_AT_A_TIME: Final = 100
-GROUPS: Final = {"0": (0, 0), "1-4": (1, 4), "5-7": (5, 7), "all": (0, 7)}
+GROUPS: Final = {"none": (0, 0), "1-4": (1, 4), "5-7": (5, 7), "all": (0, 7)}
 """By how many of the seven days before the product was out all day."""
 
 

@@ -26,6 +26,7 @@ from typing import Final
 import polars as pl
 
 from benchmarks import baseline_backtest, estimate_lightgbm
+from benchmarks.baseline_backtest import GROUPS, STORES_AT_A_TIME
 from fillrate_assets.core import decimals, parsing
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import demand_schema, schema
@@ -40,9 +41,6 @@ from fillrate_assets.fillrate.rules import (
 from fillrate_assets.sample.network import Network, NetworkMasterData, draw_master_data, simulate_activity
 from fillrate_assets.sample.score import compute_score
 
-STORES_AT_A_TIME: Final = 100
-GROUPS: Final = {"none": (0, 0), "1-4": (1, 4), "5-7": (5, 7), "all": (0, 7)}
-"""By how many of the seven days before the product was out all day."""
 KEY: Final = ["dc", "ship_date", "item"]
 PARTED: Final = ", days turned"
 

@@ -20,7 +20,8 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.decimals import CASES, RATE, format_percent
+from benchmarks import baseline_backtest
+from fillrate_assets.core.decimals import RATE, format_percent
 from fillrate_assets.fillrate import schema as fillrate_schema
 from fillrate_assets.fillrate.rules import demand_level, weekday_index
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
@@ -29,7 +30,6 @@ from fillrate_assets.replenishment.rules import comparison_formulas, forecast_er
 from fillrate_assets.replenishment.rules.stock_buffers import recommend_buffers
 from fillrate_assets.replenishment.rules.supply_terms import DefaultTerms, resolve_terms
 
-OPENING_HOURS: Final = 16
 WINDOW_DAYS: Final = 3
 FIRST_SCORED: Final = LOOK_BACK_DAYS + 17
 """Days until the first window that is scored: before it there are hardly any errors to pool."""
@@ -59,21 +59,17 @@ def main() -> int:
 
 
 def read(path: Path, stores: int | None) -> pl.DataFrame:
-    """Sales as item-days: a city is a DC, a product of a store an item; a day wholly out of stock is OUT."""
-    rows = pl.scan_parquet(path)
-    if stores is not None:
-        rows = rows.filter(pl.col("store_id") < stores)
-    out_hours = pl.col("oos_hours_6_22")
-    return rows.select(
+    """Read sales as demand: a city is a DC, a product of a store an item; a day wholly out of stock is OUT."""
+    return baseline_backtest.read(path, stores).select(
         pl.col("city_id").cast(pl.String).alias("dc"),
-        pl.concat_str("store_id", "product_id", separator="-").alias("item"),
+        pl.concat_str("dc", "item", separator="-").alias("item"),
         pl.col("third_category_id").cast(pl.String).alias("department"),
         pl.lit(None, pl.String).alias("vendor"),
-        pl.col("dt").str.to_date().alias("ship_date"),
-        pl.col("sale").cast(CASES).alias("demand_cases"),
-        pl.when(out_hours == OPENING_HOURS).then(pl.lit("N")).otherwise(pl.lit("Y")).alias("instock"),
-        (out_hours == 0).alias("never_out"),
-    ).collect()
+        "ship_date",
+        pl.col("ordered_cases").alias("demand_cases"),
+        "instock",
+        "never_out",
+    )
 
 
 def score(sales: pl.DataFrame) -> Iterator[pl.DataFrame]:
