@@ -41,6 +41,20 @@ def _define_cases(name: str, description: str, *, nullable: bool = False) -> Col
     return Column(name, CASES, description, "cases", nullable)
 
 
+_QUANTILE: Final = (
+    Column("quantile", RATE, "Share of protection periods that the stock is to suffice for", "share"),
+    Column("quantile_source", pl.String, "What the quantile follows from", codes=QUANTILE_SOURCES),
+)
+_USUAL: Final = (
+    _define_cases("level_cases", "Usual demand of a ship day", nullable=True),
+    Column("period_ship_days", pl.Int64, "Ship days of the protection period", "ship days"),
+    Column("period_weight", RATE, "Sum of the weekday indices of the protection period", "usual days"),
+)
+_FORECAST: Final = _define_cases("forecast_cases", "Forecast over the protection period", nullable=True)
+_DEFAULTED: Final = Column(
+    "defaulted", pl.String, "Terms that are defaults of the DC, by name and comma", nullable=True
+)
+
 LEVELS: Final = TableSchema(
     "levels",
     ("dc", "item", "ship_date"),
@@ -117,9 +131,8 @@ ITEM_TERMS: Final = TableSchema(
         Column("shelf_life_days", pl.Int64, "For how long it can be sold; empty: unknown", "days", nullable=True),
         Column("unit_cost", MONEY, "What a case costs", "money/case", nullable=True),
         Column("unit_price", MONEY, "What a case is sold for", "money/case", nullable=True),
-        Column("quantile", RATE, "Share of protection periods that the stock is to suffice for", "share"),
-        Column("quantile_source", pl.String, "What the quantile follows from", codes=QUANTILE_SOURCES),
-        Column("defaulted", pl.String, "Terms that are defaults of the DC, by name and comma", nullable=True),
+        *_QUANTILE,
+        _DEFAULTED,
     ),
 )
 """The terms of each item and ship date, complete."""
@@ -145,11 +158,9 @@ FORECASTS: Final = TableSchema(
         _SHIP_DATE,
         _DEPARTMENT,
         *_PERIOD,
-        _define_cases("level_cases", "Usual demand of a ship day", nullable=True),
-        Column("period_ship_days", pl.Int64, "Ship days of the protection period", "ship days"),
-        Column("period_weight", RATE, "Sum of the weekday indices of the protection period", "usual days"),
+        *_USUAL,
         _define_cases("lead_forecast_cases", "Forecast over the lead time", nullable=True),
-        _define_cases("forecast_cases", "Forecast over the protection period", nullable=True),
+        _FORECAST,
     ),
 )
 
@@ -179,12 +190,9 @@ RECOMMENDATIONS: Final = TableSchema(
         _DEPARTMENT,
         _VENDOR,
         *_PERIOD,
-        _define_cases("level_cases", "Usual demand of a ship day", nullable=True),
-        Column("period_ship_days", pl.Int64, "Ship days of the protection period", "ship days"),
-        Column("period_weight", RATE, "Sum of the weekday indices of the protection period", "usual days"),
-        _define_cases("forecast_cases", "Forecast over the protection period", nullable=True),
-        Column("quantile", RATE, "Share of protection periods that the stock is to suffice for", "share"),
-        Column("quantile_source", pl.String, "What the quantile follows from", codes=QUANTILE_SOURCES),
+        *_USUAL,
+        _FORECAST,
+        *_QUANTILE,
         Column("ratio", RATE, "The quantile of what came / what was forecast in like cases", nullable=True),
         Column("errors", pl.Int64, "Like cases: past periods of a forecast of about this size", "periods"),
         _define_cases("safety_stock_cases", "Order-up-to level beyond the forecast", nullable=True),
@@ -202,7 +210,7 @@ RECOMMENDATIONS: Final = TableSchema(
         Column("gap_cost", MONEY, "What the gap costs to fill", "money", nullable=True),
         _define_cases("normal_order_up_to_cases", "The level by z * sigma * sqrt(L)", nullable=True),
         _define_cases("king_order_up_to_cases", "The level by King's formula", nullable=True),
-        Column("defaulted", pl.String, "Terms that are defaults of the DC, by name and comma", nullable=True),
+        _DEFAULTED,
         Column("reason", pl.String, "Why there is no number", nullable=True, codes=REASONS),
     ),
 )
