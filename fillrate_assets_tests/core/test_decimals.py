@@ -28,6 +28,24 @@ def test_a_rate_of_nothing_is_null() -> None:
     assert frame.select(decimals.to_rate(pl.col("s"), pl.col("o"))).item() is None
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "product"),
+    [
+        (20_000, 15_000, 30_000),
+        (1, 5_000, 1),
+        (1, 4_999, 0),
+        (0, 10_000, 0),
+        (10**18 - 1, 10_000, 10**18 - 1),
+        (None, 10_000, None),
+    ],
+)
+def test_a_product_of_ten_thousandths_is_rounded_once_and_half_up(
+    left: int | None, right: int, product: int | None
+) -> None:
+    frame = pl.DataFrame({"l": [left], "r": [right]}, {"l": pl.Int64, "r": pl.Int64})
+    assert frame.select(decimals.multiply_half_up(pl.col("l"), pl.col("r"))).item() == product
+
+
 def test_the_largest_sum_is_exact() -> None:
     most = pl.DataFrame({"s": [10**18 - 1]}).select(decimals.to_cases(pl.col("s"))).item()
     assert most == Decimal("99999999999999.9999") < decimals.MOST
