@@ -31,9 +31,12 @@ def join_items_in_force(frame: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFram
         pl.col("next_from").is_null() | (day < pl.col("next_from"))
     )
     covered = (day >= pl.col("valid_from")) & (pl.col("valid_to").is_null() | (day <= pl.col("valid_to")))
-    return (
-        frame.join(versions, on="item", how="left")
+    # Joined to two columns and put beside the others: a join copies every column that passes through it.
+    rows = frame.collect().lazy()
+    details = (
+        rows.select("item", "ship_date")
+        .join(versions, on="item", how="left", maintain_order="left")
         .filter(owned)
-        .with_columns(pl.when(covered).then(pl.col(name)).alias(name) for name in (*_ITEM_DETAILS, "item_pack_size"))
-        .drop("owns_from", "next_from", "valid_from", "valid_to")
+        .select(pl.when(covered).then(pl.col(name)).alias(name) for name in (*_ITEM_DETAILS, "item_pack_size"))
     )
+    return pl.concat([rows, details], how="horizontal")

@@ -16,17 +16,24 @@ from fillrate_assets.core.decimals import to_cases, to_units
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.items_in_force import join_items_in_force
 from fillrate_assets.fillrate.rules.rejects import encode_raw_row
-from fillrate_assets.fillrate.rules.row_versions import CONTRADICTS, LINE_KEY, fill_schedule_lines, mark_versions
+from fillrate_assets.fillrate.rules.row_versions import (
+    CONTRADICTS,
+    LINE_KEY,
+    ROW,
+    fill_schedule_lines,
+    has_one_version,
+    mark_versions,
+)
 from fillrate_assets.fillrate.rules.shipments import DATED_LINE, PARTS_EXCEED, add_up_shipments, select_shipments
 from fillrate_assets.fillrate.rules.substitutes import SOURCE_TABLE, SUBSTITUTE, SubstitutesElsewhere
 from fillrate_assets.fillrate.rules.units_of_measure import (
-    CASE_UNITS,
     MAX_QUANTITY,
     NEGATIVE,
     TOO_LARGE,
     UNITS,
     convert_to_cases,
     find_unit_problem,
+    is_plain_quantity,
     normalize_code,
 )
 
@@ -66,17 +73,16 @@ def classify_lines(
         superseded, and one per substitute from elsewhere.
 
     """
-    # `cache` holds rows that several branches need: left alone, the optimizer narrows each branch to its own columns
-    # and then repeats the reads and joins below it for each.
-    versions = join_items_in_force(mark_versions(fill_schedule_lines(orders).cache(), LINE_KEY), items).cache()
-    plain = _is_plain_line()
-    # All of it is needed, so collecting it costs nothing, and what follows is planned in half the time.
-    lines = (
-        pl.concat([_accept_plain_lines(versions.filter(plain)), _judge_lines(versions.filter(~plain))]).collect().lazy()
+    # Rows that several steps need are collected: left lazy, each step would repeat the reads and joins before it.
+    versions = join_items_in_force(fill_schedule_lines(orders).with_row_index(ROW), items)
+    versions = versions.with_columns(_is_plain_line().alias("plain")).collect().lazy()
+    judged = _judge_lines(mark_versions(versions.filter(~pl.col("plain")), LINE_KEY))
+    lines = pl.concat([_accept_plain_lines(versions.filter("plain")), judged]).collect().lazy()
+    left = select_shipments(shipments, _select_current_lines(lines)).collect().lazy()
+    shipped = (
+        lines.select("line").join(add_up_shipments(left), on="line", how="left", maintain_order="left").drop("line")
     )
-    left = select_shipments(shipments.cache(), _select_current_lines(lines)).cache()
-    shipped = add_up_shipments(left).with_columns(pl.lit(value=True).alias("current"))
-    joined = lines.join(shipped, on=[*DATED_LINE, "current"], how="left").cache()
+    joined = pl.concat([lines, shipped], how="horizontal").collect().lazy()
     credits_ = None if elsewhere is None else credit_substitutes(elsewhere, items)
     ours = _credit_shipments(joined, time_zones or {}, credits_, times_complete=times_complete)
     more = [] if credits_ is None else [credits_.drop("replaces")]
@@ -85,18 +91,16 @@ def classify_lines(
 
 
 def _is_plain_line() -> pl.Expr:
-    """Match lines with nothing to judge: the only version, whole cases of a known item, ordered and not cancelled."""
+    """Match lines with nothing to judge: the only version, a quantity of a known item, ordered and not cancelled."""
 
     def is_null_or(name: str, *known: str) -> pl.Expr:
         return pl.col(name).is_null() | pl.col(name).is_in(known)
 
     return (
-        pl.col("superseded").is_null()
-        & ~pl.col("contradicted")
+        has_one_version(LINE_KEY)
         & pl.col("problem").is_null()
         & pl.col("item_type").is_not_null()
-        & to_units("ordered_qty").is_between(0, MAX_QUANTITY).fill_null(value=False)
-        & is_null_or("uom", *CASE_UNITS)
+        & is_plain_quantity("ordered_qty", _find_pack_size())
         & is_null_or("status", "OPEN", "SHIPPED")
         & is_null_or("line_type", "NORMAL")
     )
@@ -109,9 +113,9 @@ def _accept_plain_lines(plain: pl.LazyFrame) -> pl.LazyFrame:
         pl.lit(None, pl.String).alias("reason"),
     ).select(
         *_LINE_COLUMNS,
-        pl.lit(value=True).alias("current"),
-        pl.lit(value=True).alias("first"),
-        to_units("ordered_qty").alias("ordered"),
+        ROW,
+        pl.col(ROW).alias("line"),
+        convert_to_cases("ordered_qty", pl.col("uom").fill_null("CS"), _find_pack_size()).alias("ordered"),
         _find_pack_size().alias("pack"),
         pl.coalesce("requested_date", "ship_date").alias("due"),
         pl.lit(None, pl.Int64).alias("replaces"),
@@ -183,8 +187,9 @@ def _judge_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
     ordered = convert_to_cases("ordered_qty", uom, pack)
     return judged.select(
         *_LINE_COLUMNS,
-        current.alias("current"),
-        pl.struct(*DATED_LINE, current.alias("current")).is_first_distinct().alias("first"),
+        ROW,
+        # Rows that contradict each other are of one line.
+        pl.when(current).then(pl.col(ROW).min().over(*DATED_LINE, current)).alias("line"),
         ordered.alias("ordered"),
         pack.alias("pack"),
         pl.when(pl.col("problem").is_null()).then(pl.coalesce("requested_date", "ship_date")).alias("due"),
@@ -203,10 +208,10 @@ def _measure_rejected(cases: pl.Expr, quantity: str) -> pl.Expr:
 
 def _select_current_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
     """Select the order lines that shipments may speak for, each once even where its rows contradict each other."""
-    current = lines.filter("current").select(*DATED_LINE, "ordered", "pack", "reason")
+    current = lines.filter(pl.col("line").is_not_null()).select(*DATED_LINE, "line", "ordered", "pack", "reason")
     # Rows that contradict each other are rejected, whatever else is wrong with them: they have a reason.
     alone = pl.col("reason").is_null()
-    once = current.filter(~alone).group_by(DATED_LINE).agg(pl.col("ordered", "pack", "reason").max())
+    once = current.filter(~alone).group_by(*DATED_LINE, "line").agg(pl.col("ordered", "pack", "reason").max())
     return pl.concat([current.filter(alone), once]).drop("reason")
 
 
@@ -232,12 +237,16 @@ def credit_substitutes(elsewhere: SubstitutesElsewhere, items: pl.LazyFrame) -> 
 
     """
     placed = fill_schedule_lines(elsewhere.order_lines).cache()
-    lines = _judge_lines(join_items_in_force(mark_versions(placed.drop("replaced_ship_date"), LINE_KEY), items))
+    lines = _judge_lines(
+        join_items_in_force(mark_versions(placed.drop("replaced_ship_date").with_row_index(ROW), LINE_KEY), items)
+    )
     lines = lines.filter(pl.col("replaces").is_not_null()).cache()
-    shipped = add_up_shipments(select_shipments(elsewhere.shipment_lines, lines.select(*DATED_LINE, "ordered", "pack")))
+    shipped = add_up_shipments(
+        select_shipments(elsewhere.shipment_lines, lines.select(*DATED_LINE, "line", "ordered", "pack"))
+    )
     day = pl.col("ship_date").dt.to_string("%Y-%m-%d")
     return (
-        lines.join(shipped.select(*DATED_LINE, "shipped"), on=DATED_LINE, how="inner")
+        lines.join(shipped.select("line", "shipped"), on="line", how="inner")
         .join(placed.select(*DATED_LINE, "replaced_ship_date"), on=DATED_LINE, how="inner")
         .select(
             pl.lit(SOURCE_TABLE).alias("source_table"),
@@ -280,7 +289,7 @@ def _credit_shipments(
         .when(pl.lit(times_complete) & pl.col("arrived_at").is_null())
         .then(pl.lit(value=False))
     )
-    return lines.join(_add_up_substitutes(lines, credits_), on=DATED_LINE, how="left").select(
+    return lines.join(_add_up_substitutes(lines, credits_), on="line", how="left").select(
         pl.lit("order_lines").alias("source_table"),
         *_LINE_COLUMNS,
         pl.when(counted).then(to_cases(ordered)).alias("ordered_cases"),
@@ -290,7 +299,9 @@ def _credit_shipments(
         pl.when(counted & (shipped < ordered)).then("reason_code").alias("reason_code"),
         pl.when(counted).then(on_time).alias("on_time"),
         # Of rows that contradict each other, one alone: shipments are counted once.
-        pl.when("current").then(pl.when("first").then("shipments").fill_null(0)).alias("shipments"),
+        pl.when(pl.col("line").is_not_null())
+        .then(pl.when(pl.col("line") == pl.col(ROW)).then("shipments").fill_null(0))
+        .alias("shipments"),
         to_cases(pl.col("rejected")).alias("rejected_cases"),
         "raw",
     )
@@ -298,14 +309,19 @@ def _credit_shipments(
 
 def _add_up_substitutes(lines: pl.LazyFrame, credits_: pl.LazyFrame | None) -> pl.LazyFrame:
     """Add up what shipped on substitutes, by the line that they replace; the first of its schedule lines gets it."""
-    line = ["dc", "ship_date", "order_id", "line_no"]
-    replaced = [*map(pl.col, line[:3]), pl.col("replaces").alias("line_no")]
-    substitutes = lines.filter(pl.col("replaces").is_not_null()).select(*replaced, "shipped")
+    replaced = ["dc", "ship_date", "order_id", "line_no"]
+    of_line = [*map(pl.col, replaced[:3]), pl.col("replaces").alias("line_no")]
+    substitutes = lines.filter(pl.col("replaces").is_not_null()).select(*of_line, "shipped")
     if credits_ is not None:
-        substitutes = pl.concat([substitutes, credits_.select(*replaced, to_units("sub_cases").alias("shipped"))])
-    added_up = substitutes.group_by(line).agg(pl.col("shipped").sum().alias("substituted"))
-    found = lines.filter("current").join(added_up, on=line, how="inner")
-    return found.group_by(line).agg(pl.col("schedule_line").min(), pl.col("substituted").first())
+        substitutes = pl.concat([substitutes, credits_.select(*of_line, to_units("sub_cases").alias("shipped"))])
+    added_up = substitutes.group_by(replaced).agg(pl.col("shipped").sum().alias("substituted")).collect().lazy()
+    found = lines.filter(pl.col("line").is_not_null()).join(added_up, on=replaced, how="inner")
+    return (
+        found.sort("schedule_line", "line")
+        .group_by(replaced, maintain_order=True)
+        .agg(pl.col("line").first(), pl.col("substituted").first())
+        .select("line", "substituted")
+    )
 
 
 def find_business_date(moment: pl.Expr, time_zones: Mapping[str, str]) -> pl.Expr:

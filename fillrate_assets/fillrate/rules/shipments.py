@@ -14,15 +14,21 @@ import polars as pl
 from fillrate_assets.core import codes, parsing
 from fillrate_assets.core.decimals import to_units
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.rules.row_versions import CONTRADICTS, LINE_KEY, fill_schedule_lines, mark_versions
+from fillrate_assets.fillrate.rules.row_versions import (
+    CONTRADICTS,
+    LINE_KEY,
+    fill_schedule_lines,
+    has_one_version,
+    mark_versions,
+)
 from fillrate_assets.fillrate.rules.units_of_measure import (
-    CASE_UNITS,
     MAX_QUANTITY,
     NEGATIVE,
     TOO_LARGE,
     UNITS,
     convert_to_cases,
     find_unit_problem,
+    is_plain_quantity,
     normalize_code,
 )
 
@@ -42,54 +48,50 @@ def select_shipments(shipments: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFra
 
     Args:
         shipments: `SHIPMENT_LINES`, any number of versions per shipment.
-        lines: current order lines: `DATED_LINE`, and `ordered` and `pack` in ten-thousandths.
+        lines: current order lines: `DATED_LINE`, `line`, which numbers them, `ordered` and `pack` in ten-thousandths.
 
     Returns:
         One row per row of `shipments`: its columns, `superseded`, `rejection`, and of usable ones `shipped` (in
-        ten-thousandths of a case) and `arrived_at`; `ordered` of the line.
+        ten-thousandths of a case) and `arrived_at`; `line` and `ordered` of the order line.
 
     """
-    # A shipment is known by what its own row says: the platform reads the rows of other days without their order lines.
-    known = mark_versions(
+    known = (
         fill_schedule_lines(shipments)
         .with_columns(pl.when(pl.col("shipment_id").is_null()).then("shipped_at").alias("left_at"))
-        .cache(),
-        _IDENTITY,
+        .collect()
+        .lazy()
     )
-    # `cache` holds what several branches need, as in `line_classification`.
-    placed = (
-        _name_schedule_lines(known, lines)
-        .join(
-            lines.select(*DATED_LINE, "ordered", "pack", pl.lit(value=True).alias("ordered_line")),
-            on=DATED_LINE,
-            how="left",
-        )
-        .cache()
+    placed = pl.concat([known, _find_lines(known.select(DATED_LINE), lines)], how="horizontal")
+    placed = placed.with_columns(_is_plain_shipment().alias("plain")).collect().lazy()
+    # A shipment is known by what its own row says: the platform reads the rows of other days without their order lines.
+    judged = _judge_shipments(mark_versions(placed.filter(~pl.col("plain")), _IDENTITY), lines)
+    return (
+        pl.concat([_accept_plain_shipments(placed.filter("plain")), judged], how="diagonal")
+        .with_columns(pl.col("named").alias("schedule_line"))
+        .drop("named", "plain")
     )
-    plain = _is_plain_shipment()
-    return pl.concat([_accept_plain_shipments(placed.filter(plain)), _judge_shipments(placed.filter(~plain), lines)])
 
 
 def _is_plain_shipment() -> pl.Expr:
-    """Match shipments with nothing to judge: the only version, whole cases of one order line."""
+    """Match shipments with nothing to judge: the only version, a quantity of one order line."""
     return (
-        pl.col("superseded").is_null()
-        & ~pl.col("contradicted")
+        has_one_version(_IDENTITY)
         & pl.col("problem").is_null()
-        & pl.col("ordered_line").is_not_null()
+        & pl.col("line").is_not_null()
         & ~pl.col("several_schedules")
-        & to_units("shipped_qty").is_between(0, MAX_QUANTITY).fill_null(value=False)
-        & (pl.col("uom").is_null() | pl.col("uom").is_in(list(CASE_UNITS)))
+        & is_plain_quantity("shipped_qty", pl.col("pack"))
     )
 
 
 def _accept_plain_shipments(plain: pl.LazyFrame) -> pl.LazyFrame:
     """Accept plain shipments, which are almost all, as `_judge_shipments` would, at a fraction of the cost."""
     return plain.with_columns(
+        pl.lit(None, pl.String).alias("superseded"),
+        pl.lit(value=False).alias("contradicted"),
         pl.lit(None, pl.String).alias("rejection"),
-        to_units("shipped_qty").alias("shipped"),
+        convert_to_cases("shipped_qty", pl.col("uom").fill_null("CS"), pl.col("pack")).alias("shipped"),
         pl.coalesce("delivered_at", "shipped_at").alias("arrived_at"),
-        to_units("shipped_qty").alias("quantity"),
+        pl.lit(None, pl.Int64).alias("quantity"),
     )
 
 
@@ -110,7 +112,7 @@ def _judge_shipments(placed: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:
         .then(pl.lit(TOO_LARGE))
         .when(pl.col("several_schedules"))
         .then(pl.lit(_SEVERAL_SCHEDULES))
-        .when(pl.col("ordered_line").is_null())
+        .when(pl.col("line").is_null())
         .then(pl.lit(_NO_LINE))
         .otherwise(find_unit_problem("shipped_qty", uom, pack))
     )
@@ -137,16 +139,16 @@ def add_up_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
         shipments: what `select_shipments` returns.
 
     Returns:
-        `DATED_LINE`, `shipped` in ten-thousandths of a case, `shipments` (how many), `arrived_at` of the last part
+        `line`, `shipped` in ten-thousandths of a case, `shipments` (how many), `arrived_at` of the last part
         that the line needed (null if that is unknown), `reason_code`, and `doubt`.
 
     """
     usable = (
         shipments.filter(pl.col("shipped").is_not_null())
-        .with_columns(pl.struct(DATED_LINE).hash().is_duplicated().alias("partial"))
+        .with_columns(pl.col("line").is_duplicated().alias("partial"))
         .cache()
     )
-    names = (*DATED_LINE, "shipped", "shipments", "arrived_at", "reason_code", "doubt")
+    names = ("line", "shipped", "shipments", "arrived_at", "reason_code", "doubt")
     code = pl.col("reason_code").str.strip_chars().str.to_uppercase()
     whole = usable.filter(~pl.col("partial")).with_columns(
         pl.lit(1, pl.Int64).alias("shipments"),
@@ -154,7 +156,7 @@ def add_up_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
         pl.when(pl.col("problem").is_not_null()).then("problem").alias("doubt"),
     )
     # The parts that were needed are those that left before the order was complete, in the order of their arrival.
-    so_far = pl.col("shipped").cum_sum().over(DATED_LINE) - pl.col("shipped")
+    so_far = pl.col("shipped").cum_sum().over("line") - pl.col("shipped")
     needed = (pl.col("shipped") > 0) & ((so_far < pl.col("ordered")) | (so_far == 0))
     timed, anonymous = pl.col("arrived_at").is_not_null(), pl.col("shipment_id").is_null()
     latest = pl.col("shipped").sort_by("processed_at", "source_seq", "left_at").last()
@@ -163,7 +165,7 @@ def add_up_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
         usable.filter("partial")
         .sort("arrived_at", "processed_at", "source_seq", "shipment_id", nulls_last=True)
         .with_columns(needed.alias("needed"))
-        .group_by(DATED_LINE)
+        .group_by("line")
         .agg(
             pl.col("shipped").sum(),
             pl.len().cast(pl.Int64).alias("shipments"),
@@ -178,30 +180,30 @@ def add_up_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
     return pl.concat([whole.select(names), parts.select(names)])
 
 
-def _name_schedule_lines(shipments: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:
-    """Name the schedule line of shipments that name none, where the order line has just one on their ship date."""
-    line = ["dc", "order_id", "line_no", "ship_date"]
-    scheduled = (
-        lines.group_by(line)
-        .agg(
-            pl.col("schedule_line").first().alias("only"),
-            (pl.len() > 1).alias("several_schedules"),
-            pl.col("schedule_line").min().alias("least"),
-        )
+def _find_lines(keys: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:
+    """Find the order line of each shipment: `line`, `ordered`, `pack`, `named` and `several_schedules`, in their order.
+
+    The schedule line of one that names none is that of the order line, where it has just one on the ship date.
+    """
+    whole = ["dc", "order_id", "line_no", "ship_date"]
+    named = keys.with_columns(pl.lit(value=False).alias("several_schedules"))
+    scheduled = lines.filter(pl.col("schedule_line") != 0).collect()
+    if scheduled.height:
         # An order line without a schedule line is the one that a shipment without one means.
-        .filter(pl.col("least") != 0)
-        .with_columns(pl.lit(0, pl.Int64).alias("schedule_line"))
-        .drop("least")
-    )
-    named = pl.when(~pl.col("several_schedules")).then("only")
-    return (
-        shipments.join(scheduled, on=[*line, "schedule_line"], how="left")
-        .with_columns(
-            pl.coalesce(named, "schedule_line").alias("schedule_line"),
-            pl.col("several_schedules").fill_null(value=False),
+        only = (
+            scheduled.lazy()
+            .join(lines.filter(pl.col("schedule_line") == 0), on=whole, how="anti")
+            .group_by(whole)
+            .agg(pl.col("schedule_line").first().alias("only"), (pl.len() > 1).alias("several"))
+            .with_columns(pl.lit(0, pl.Int64).alias("schedule_line"))
         )
-        .drop("only")
-    )
+        named = keys.join(only, on=[*whole, "schedule_line"], how="left", maintain_order="left").with_columns(
+            pl.coalesce(pl.when(~pl.col("several")).then("only"), "schedule_line").alias("schedule_line"),
+            pl.col("several").fill_null(value=False).alias("several_schedules"),
+        )
+    return named.join(
+        lines.select(*DATED_LINE, "line", "ordered", "pack"), on=DATED_LINE, how="left", maintain_order="left"
+    ).select("line", "ordered", "pack", pl.col("schedule_line").alias("named"), "several_schedules")
 
 
 def _suggest_for_strays(shipments: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:

@@ -55,3 +55,10 @@ def find_unit_problem(quantity: str, uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
         .when(convert_to_cases(quantity, uom, pack) > MAX_QUANTITY)
         .then(pl.lit(TOO_LARGE))
     )
+
+
+def is_plain_quantity(quantity: str, pack: pl.Expr) -> pl.Expr:
+    """Match quantities with nothing to judge: in a unit as the rules write it, neither negative nor too large."""
+    whole, uom = to_units(quantity), pl.col("uom").fill_null("CS")
+    in_cases = convert_to_cases(quantity, uom, pack)
+    return (whole.is_between(0, MAX_QUANTITY) & in_cases.is_between(0, MAX_QUANTITY)).fill_null(value=False)
