@@ -13,7 +13,7 @@ import click
 
 from fillrate_assets.cli.progress import add_findings_option
 from fillrate_assets.core import extras
-from fillrate_assets.core.codes import escape_controls
+from fillrate_assets.core.shown_text import escape_controls
 
 if TYPE_CHECKING:
     from fillrate_assets.buffers.policy_store import PolicyStore

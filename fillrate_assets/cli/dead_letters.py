@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fillrate_assets.core.codes import escape_controls
+from fillrate_assets.core.shown_text import escape_controls
 from fillrate_assets.core.text_table import format_table
 from fillrate_assets.messaging.dead_letters import MOST
 

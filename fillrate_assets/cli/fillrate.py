@@ -14,7 +14,7 @@ import click
 
 from fillrate_assets.cli.progress import add_findings_option, name_command, show_activity, show_progress
 from fillrate_assets.core import extras
-from fillrate_assets.core.codes import escape_controls
+from fillrate_assets.core.shown_text import escape_controls
 
 if TYPE_CHECKING:
     import polars as pl

@@ -17,7 +17,7 @@ from fillrate_assets.cli.fulfillment_jobs import dead_letters, parked
 from fillrate_assets.cli.fulfillment_replay import replay
 from fillrate_assets.cli.progress import add_findings_option
 from fillrate_assets.core import extras
-from fillrate_assets.core.codes import escape_controls
+from fillrate_assets.core.shown_text import escape_controls
 
 if TYPE_CHECKING:
     from fillrate_assets.fulfillment.report.order_report import OrderReport

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fillrate_assets.core.codes import escape_controls
+from fillrate_assets.core.shown_text import escape_controls
 
 if TYPE_CHECKING:
     from fillrate_assets.fulfillment.interventions import Action, Intervention

@@ -61,7 +61,7 @@ def suggest(directory: Path, out: Path | None) -> None:
     Example:
       fillrate mapping suggest data/
     """
-    from fillrate_assets.core.codes import escape_controls
+    from fillrate_assets.core.shown_text import escape_controls
     from fillrate_assets.fillrate.sources.mapping_suggestion import suggest_mapping
     from fillrate_assets.storage.file_mapping import MAPPING_FILE
 

@@ -25,9 +25,8 @@ from fillrate_assets.cli.outbox import outbox
 from fillrate_assets.cli.serve import serve
 from fillrate_assets.cli.subscriptions import subscriptions
 from fillrate_assets.cli.tour import tour
-from fillrate_assets.core.codes import escape_controls
-from fillrate_assets.core.decimals import describe_overflow
 from fillrate_assets.core.errors import FillrateError, SourceUnavailable
+from fillrate_assets.core.shown_text import escape_controls
 
 BAD_INPUT: Final = 2
 INTERRUPTED: Final = stopping.EXIT_CODES[signal.SIGINT]
@@ -64,7 +63,9 @@ def execute(arguments: Sequence[str]) -> int:
 
 def _describe_foreign(error: BaseException) -> tuple[str, int] | None:
     """Describe what an engine or a driver says of files that are broken, full or not to be written to."""
-    if (overflow := describe_overflow(error)) is not None:
+    if (decimals := sys.modules.get("fillrate_assets.core.decimals")) and (
+        overflow := decimals.describe_overflow(error)
+    ):
         return overflow, BAD_INPUT
     if (lake := sys.modules.get("fillrate_assets.storage.lake")) and (broken := lake.name_broken_file(error)):
         return broken, BAD_INPUT

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from fillrate_assets.core.codes import escape_controls
+from fillrate_assets.core.shown_text import escape_controls
 
 _LINE_SECONDS = 10
 

@@ -19,7 +19,7 @@ from typing import Final
 
 import click
 
-from fillrate_assets.core.codes import escape_controls, escape_lines
+from fillrate_assets.core.shown_text import escape_controls, escape_lines
 
 _WIDTH: Final = 98
 _LAST_LINES: Final = 15

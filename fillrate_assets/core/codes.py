@@ -1,11 +1,10 @@
-"""Codes of DCs, items, orders and the like: how a number becomes one, which are refused, how people read them.
+"""Codes of DCs, items, orders and the like: how a number becomes one, and which are refused.
 
 What a code means, and what it is called in a contract, does not belong here.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import polars as pl
@@ -17,9 +16,6 @@ MAX_LENGTH: Final = 200
 
 _EXACT_FLOAT: Final = 2**53
 """From here on a float skips whole numbers: which code it was is lost."""
-
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-"""C0 and C1 controls, and what is invisible or turns the direction of writing."""
 
 
 def format_codes(value: pl.Expr, source: pl.DataType) -> pl.Expr:
@@ -67,23 +63,6 @@ def describe_refusal(code: pl.Expr, name: str) -> pl.Expr:
         .when(code.str.len_chars() > MAX_LENGTH)
         .then(pl.lit(f"{name} is longer than {MAX_LENGTH} characters"))
     )
-
-
-def escape_controls(text: str) -> str:
-    """Escape what a terminal or a page would act on instead of showing it, as in a JSON string; tabs become blanks."""
-    return _CONTROL.sub(lambda found: _escape(found[0]), text)
-
-
-def escape_lines(text: str) -> str:
-    """Escape a text of several lines as `escape_controls` does each; its line ends stay."""
-    return "\n".join(escape_controls(line.removesuffix("\r")) for line in text.split("\n"))
-
-
-def _escape(character: str) -> str:
-    if character == "\t":
-        return " "
-    code = ord(character)
-    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 - one byte
 
 
 def strip_code(code: pl.Expr) -> pl.Expr:

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
-from fillrate_assets.core.codes import escape_controls
+from fillrate_assets.core.shown_text import escape_controls
 
 _GAP: Final = "  "
 _RULE: Final = "─"

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final, TypeVar
 
-from fillrate_assets.core.codes import escape_controls, escape_lines
+from fillrate_assets.core.shown_text import escape_controls, escape_lines
 
 T = TypeVar("T")
 

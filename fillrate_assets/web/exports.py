@@ -16,7 +16,7 @@ from typing import Any, Final
 import xlsxwriter
 from starlette.responses import Response
 
-from fillrate_assets.core.codes import escape_lines
+from fillrate_assets.core.shown_text import escape_lines
 from fillrate_assets.web.tables import Cases, Cell, Change, Link, Points, Share, Table, format_cell
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")

@@ -8,7 +8,7 @@ from typing import Any, Final
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fillrate_assets.core.codes import escape_lines
+from fillrate_assets.core.shown_text import escape_lines
 from fillrate_assets.web.tables import Link, format_cell, is_number, name_style
 
 _OF_TABLES: Final = {

@@ -8,8 +8,8 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.codes import escape_controls
 from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.core.shown_text import escape_controls
 from fillrate_assets.core.text_table import format_table
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.rules.item_days import select_latest_snapshots

@@ -16,7 +16,7 @@ from typing import IO, Any, Final
 import polars as pl
 import xlsxwriter
 
-from fillrate_assets.core.codes import escape_lines
+from fillrate_assets.core.shown_text import escape_lines
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.doubts import format_rejects, format_share, format_summary, summarize_rejects
 from fillrate_assets.fillrate.report.notes import format_description

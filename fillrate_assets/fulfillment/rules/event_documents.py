@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from fillrate_assets.core.codes import MAX_LENGTH, escape_controls
+from fillrate_assets.core.codes import MAX_LENGTH
+from fillrate_assets.core.shown_text import escape_controls
 from fillrate_assets.fulfillment.rules.event_schemas import find_payload_problems, get_newest_version
 from fillrate_assets.fulfillment.rules.events import Event, compute_event_id
 from fillrate_assets.fulfillment.rules.lifecycles import BY_EVENT

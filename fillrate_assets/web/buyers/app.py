@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from fillrate_assets.core.codes import escape_controls
+from fillrate_assets.core.shown_text import escape_controls
 from fillrate_assets.fillrate.report.item_history import describe_item
 from fillrate_assets.fillrate.report.report_request import KINDS
 from fillrate_assets.web.access import Person

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.codes import escape_controls
+from fillrate_assets.core.shown_text import escape_controls
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.notes import format_description, format_warnings
 from fillrate_assets.fillrate.report.report_request import TREND_WEEKS
