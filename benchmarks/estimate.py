@@ -31,7 +31,6 @@ from fillrate_assets.core import decimals, parsing
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.rules import (
-    demand_level,
     network_factor,
     pipeline,
     rolling_baseline,
@@ -81,7 +80,7 @@ ON_SAMPLE: Final = (
 class Constants:
     """The constants of method 2, by default those of the rules."""
 
-    steadying: int = demand_level.STEADYING_OBSERVATIONS
+    steadying: int = rolling_baseline.STEADYING_OBSERVATIONS
     weekday_prior: int = weekday_index.PRIOR_OBSERVATIONS
     weight_days: int = network_factor.WEIGHT_DAYS
     weight_prior: int = network_factor.PRIOR_DEVIATION
@@ -180,16 +179,16 @@ def _calculate(network: Network, master: NetworkMasterData, dc: str) -> tuple[pl
 def _estimate(records: pl.DataFrame, expected: pl.DataFrame, variant: Variant) -> pl.DataFrame:
     """Put the estimates of a variant into the records."""
     if variant.calibrated:
-        taken = (
-            records if variant.shipped else records.with_columns(pl.lit(0).cast(decimals.CASES).alias("shipped_cases"))
-        )
-        estimates = unbiased_estimate.estimate_unordered_demand(taken.lazy(), expected.lazy()).collect()
-        found = estimates.select(*KEY, pl.col("unbiased_cases").alias("estimate"))
+        shipped = pl.col("shipped_cases") if variant.shipped else pl.lit(0).cast(decimals.CASES).alias("shipped_cases")
+        out = records.filter((pl.col("path") == "STOCK_OUT") | pl.col("imputed")).select(*KEY, "ordered_cases", shipped)
+        known = out.join(expected.select(*KEY, "expected_cases"), on=KEY, how="left")
+        estimates = unbiased_estimate.add_unbiased_cases(known.lazy()).collect()
+        found = estimates.select(*KEY, pl.col("method_2_cases").alias("estimate"))
         return records.drop("estimated_cases").join(found, on=KEY, how="left").rename({"estimate": "estimated_cases"})
     beyond = pl.max_horizontal(pl.col("expected_cases") - pl.col("ordered_cases"), pl.lit(0).cast(decimals.CASES))
     counted = (pl.col("shipped_cases") == 0) | (not variant.shipped)
     return (
-        records.drop("estimated_cases")
+        records.drop("estimated_cases", "expected_cases")
         .join(expected.select(*KEY, "expected_cases"), on=KEY, how="left")
         .with_columns(
             pl.when(counted).then(beyond).otherwise(0).fill_null(0).cast(decimals.CASES).alias("estimated_cases")
@@ -267,31 +266,30 @@ def _format_weight(variant: Variant, weight: float) -> str:
 
 
 def expect(days: Days, variant: Variant, constants: Constants | None = None) -> tuple[pl.DataFrame, float]:
-    """Compute what a variant expects of each item-day, as `EXPECTED_DEMAND`, and the mean weight of the network."""
+    """Compute what a variant expects of each item-day, and the mean weight of the network."""
     constants = constants or Constants()
     usual = []
     for part in days.yield_dcs():
-        if variant.level:
-            levels = demand_level.compute_demand_levels(part, days.ship_dates, steadying=constants.steadying)
-        else:
-            averages = rolling_baseline.compute_rolling_averages(part, days.ship_dates)
-            levels = averages.rename({"baseline_cases": "level_cases"}).with_columns(week_n=0, month_n=0)
+        levels = rolling_baseline.compute_rolling_averages(part, days.ship_dates, steadying=constants.steadying)
+        if not variant.level:
+            levels = levels.with_columns(pl.col("baseline_cases").alias("level_cases"))
         indices = demand_schema.WEEKDAY_INDICES.make_empty()
         if variant.weekday:
             indices = weekday_index.compute_weekday_indices(part, days.ship_dates, prior=constants.weekday_prior)
         of_dates = part.filter(pl.col("ship_date").is_in(days.ship_dates))
-        usual.append(network_factor.compute_usual_demand(of_dates, levels, indices).collect())
+        known = levels.select(*KEY, "level_cases", "week_n", "month_n")
+        usual.append(network_factor.compute_usual_demand(of_dates, levels, indices).join(known, on=KEY).collect())
     both = pl.concat(usual).lazy()
     if not variant.network:
         nothing = demand_schema.NETWORK_FACTORS.make_empty(), demand_schema.FACTOR_WEIGHTS.make_empty()
-        return unbiased_estimate.compute_expected_demand(both, *nothing).collect(), 0.0
+        return unbiased_estimate.add_expected_cases(both, *nothing).collect(), 0.0
     factors = network_factor.compute_network_factors(both).collect().lazy()
     fits = network_factor.compute_factor_fits(both, factors)
     weights = network_factor.learn_factor_weights(
         fits, days.ship_dates, days=constants.weight_days, prior=constants.weight_prior
     ).collect()
     mean = weights.select(pl.col("factor_weight").cast(pl.Float64).mean()).item()
-    return unbiased_estimate.compute_expected_demand(both, factors, weights.lazy()).collect(), float(mean or 0)
+    return unbiased_estimate.add_expected_cases(both, factors, weights.lazy()).collect(), float(mean or 0)
 
 
 def _find_dates(item_days: pl.DataFrame) -> Days:

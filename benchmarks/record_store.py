@@ -108,6 +108,7 @@ def _make_day(dc: str, items: int) -> DayPublication:
     short = pl.when(number % 10 == 0).then(ordered // 3).otherwise(0)
     estimated = pl.when(number % 10 == 1).then(ordered // 4).otherwise(0)
     frame = pl.select(
+        *(pl.lit(None).alias(column.name) for column in schema.ESTIMATES),
         dc=pl.lit(dc),
         ship_date=pl.lit(SHIP_DATE),
         item=pl.format("ITEM-{}", number + 1_000_000),
@@ -134,7 +135,7 @@ def _make_day(dc: str, items: int) -> DayPublication:
         reason_code=pl.when(short > 0).then(pl.lit("12")),
         phantom_stock=pl.lit(value=False),
         flag_conflict=pl.lit(value=False),
-        method_version=pl.lit(schema.METHOD_VERSION),
+        method_version=pl.lit(1),
     )
     records = schema.LOST_CASES.conform(frame.lazy()).collect()
     schema.LOST_CASES.validate(records)

@@ -23,7 +23,7 @@ import polars as pl
 from benchmarks import baseline_backtest
 from fillrate_assets.core.decimals import RATE, format_percent
 from fillrate_assets.fillrate import schema as fillrate_schema
-from fillrate_assets.fillrate.rules import demand_level, weekday_index
+from fillrate_assets.fillrate.rules import rolling_baseline, weekday_index
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.replenishment import schema
 from fillrate_assets.replenishment.rules import comparison_formulas, forecast_errors, protection_forecast
@@ -78,7 +78,7 @@ def score(sales: pl.DataFrame) -> Iterator[pl.DataFrame]:
     made = days[LOOK_BACK_DAYS : 1 - WINDOW_DAYS]
     ship_days = sales.lazy().select("dc", "ship_date").unique()
     item_days = _make_item_days(sales)
-    levels = demand_level.compute_demand_levels(item_days, made).select(schema.LEVELS.names).collect()
+    levels = rolling_baseline.compute_rolling_averages(item_days, made).select(schema.LEVELS.names).collect()
     indices = weekday_index.compute_weekday_indices(item_days, made).select(schema.WEEKDAY_INDICES.names).collect()
     known = levels.select(_KEY).join(sales.select("dc", "item", "department", "vendor").unique(), on=["dc", "item"])
     terms = _make_terms(known)

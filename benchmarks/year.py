@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import reduce
 from pathlib import Path
@@ -38,13 +38,11 @@ from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
 from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.rules import (
-    demand_level,
     item_days,
     lost_cases,
     network_factor,
     rolling_baseline,
     service_metrics,
-    unbiased_estimate,
     weekday_index,
 )
 from fillrate_assets.fillrate.rules.pipeline import classify_sources
@@ -368,14 +366,20 @@ def run_rules(root: Path, size: Size) -> Outcome:
 def _run_rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
     known, stored = _store_item_days(source, output, dc, size), Lake(str(output))
     days = known.scan(schema.ITEM_DAYS, [dc])
+    averages_table, records_table = map(_leave_method_2_out, JUDGED)
     for month in _list_months(dc, size):
-        averages = rolling_baseline.compute_rolling_averages(days, [day for _, day in month]).collect()
-        stored.write(schema.ROLLING_AVERAGES, averages, month)
+        averages = rolling_baseline.compute_rolling_averages(days, [day for _, day in month])
+        stored.write(averages_table, averages.select(averages_table.names).collect(), month)
         judged, averages_of = known.read(schema.ITEM_DAYS, month), stored.read(schema.ROLLING_AVERAGES, month)
         records = lost_cases.compute_lost_cases(judged, averages_of, schema.WAIVERS.make_empty())
-        stored.write(schema.LOST_CASES, records.collect(), month)
-    saved = stored.scan(schema.LOST_CASES, [dc])
+        stored.write(records_table, records.select(records_table.names).collect(), month)
+    saved = stored.scan(records_table, [dc])
     return saved.select(decimals.to_units(name).sum() for name in MEASURES).collect().row(0, named=True)
+
+
+def _leave_method_2_out(table: TableSchema) -> TableSchema:
+    """Leave out what method 1 does not need: it is not computed then."""
+    return replace(table, columns=tuple(column for column in table.columns if column not in schema.ESTIMATES))
 
 
 def _store_item_days(source: Path, output: Path, dc: str, size: Size) -> Lake:
@@ -405,12 +409,6 @@ def _write_item_days(source: Lake, target: Lake, month: list[PartitionKey]) -> p
 
 # --- ours, by both methods
 
-AVERAGES_AND_LEVELS: Final = TableSchema(
-    schema.ROLLING_AVERAGES.name,
-    schema.ROLLING_AVERAGES.key,
-    (*schema.ROLLING_AVERAGES.columns, *demand_schema.DEMAND_LEVELS.columns[len(demand_schema.DEMAND_LEVELS.key) :]),
-)
-
 
 def run_both_methods(root: Path, size: Size) -> Outcome:
     """Run the rules of both methods, month by month, all DCs together: they share the factors of a ship date."""
@@ -427,35 +425,35 @@ def run_both_methods(root: Path, size: Size) -> Outcome:
 def _judge_month(
     known: Lake, stored: Lake, months: dict[str, list[PartitionKey]], fits: list[pl.LazyFrame]
 ) -> pl.LazyFrame:
-    """Store records and estimates of a month; return the fits of its factors, which the weights of later days need."""
+    """Store records of a month; return the fits of its factors, which the weights of later days need."""
     days = [day for _, day in next(iter(months.values()))]
-    usual, records = [], {}
+    usual, judged, averages, indices = [], {}, {}, {}
     for dc, month in months.items():
         history = known.scan(schema.ITEM_DAYS, [dc])
-        # Together, as they share the reading and the running totals.
-        averages, levels, indices = pl.collect_all(
-            [
-                rolling_baseline.compute_rolling_averages(history, days),
-                demand_level.compute_demand_levels(history, days),
-                weekday_index.compute_weekday_indices(history, days),
-            ]
-        )
-        both = averages.hstack(levels.drop(demand_schema.DEMAND_LEVELS.key))
-        stored.write(AVERAGES_AND_LEVELS, both, month)
-        stored.write(demand_schema.WEEKDAY_INDICES, indices, month)
-        judged = known.read(schema.ITEM_DAYS, month).collect().lazy()
-        records[dc] = lost_cases.compute_lost_cases(judged, averages.lazy(), schema.WAIVERS.make_empty()).collect()
-        stored.write(schema.LOST_CASES, records[dc], month)
-        usual.append(network_factor.compute_usual_demand(judged, levels.lazy(), indices.lazy()).collect())
+        averages[dc] = rolling_baseline.compute_rolling_averages(history, days).collect()
+        stored.write(schema.ROLLING_AVERAGES, averages[dc], month)
+        indices[dc] = weekday_index.compute_weekday_indices(history, days).collect()
+        stored.write(demand_schema.WEEKDAY_INDICES, indices[dc], month)
+        judged[dc] = known.read(schema.ITEM_DAYS, month).collect()
+        known_of_dc = (judged[dc].lazy(), averages[dc].lazy(), indices[dc].lazy())
+        usual.append(network_factor.compute_usual_demand(*known_of_dc).collect())
+        stored.write(demand_schema.USUAL_DEMAND, usual[-1], month)
     of_network = pl.concat(usual).lazy()
-    factors = network_factor.compute_network_factors(of_network).collect().lazy()
-    found = network_factor.compute_factor_fits(of_network, factors).collect().lazy()
-    weights = network_factor.learn_factor_weights(pl.concat([*fits, found]), days)
-    expected = unbiased_estimate.compute_expected_demand(of_network, factors, weights).collect().lazy()
+    factors = network_factor.compute_network_factors(of_network).collect()
+    found = network_factor.compute_factor_fits(of_network, factors.lazy()).collect().lazy()
+    weights = network_factor.learn_factor_weights(pl.concat([*fits, found]), days).collect()
     for dc, month in months.items():
-        of_dc = expected.filter(pl.col("dc") == dc)
-        estimates = unbiased_estimate.estimate_unordered_demand(records[dc].lazy(), of_dc)
-        stored.write(demand_schema.UNBIASED_ESTIMATES, estimates.collect(), month)
+        of_dc = factors.filter(dc=dc)
+        stored.write(demand_schema.NETWORK_FACTORS, of_dc, month)
+        records = lost_cases.compute_lost_cases(
+            judged[dc].lazy(),
+            averages[dc].lazy(),
+            schema.WAIVERS.make_empty(),
+            indices=indices[dc].lazy(),
+            factors=of_dc.lazy(),
+            weights=weights.lazy(),
+        )
+        stored.write(schema.LOST_CASES, records.collect(), month)
     return found
 
 

@@ -196,6 +196,14 @@ class Sensor(_Section):
     """Delay before a DC and day that failed is requested again; doubles with every attempt up to 6 hours."""
 
 
+class Estimate(_Section):
+    """How demand that could not be ordered is estimated."""
+
+    method: int = Field(default=1, ge=1, le=2)
+    """Whose estimate counts as lost, 1 or 2; records have both. Another one restates a day once the day is run
+    again."""
+
+
 class Health(_Section):
     """The quality gate of a day, and what the checks of the platform's health report."""
 
@@ -462,6 +470,7 @@ class Settings(BaseSettings):
     sources: Sources = Sources()
     storage: Storage = Storage()
     sensor: Sensor = Sensor()
+    estimate: Estimate = Estimate()
     health: Health = Health()
     notifications: Notifications = Notifications()
     web: Web = Web()

@@ -34,6 +34,7 @@ ASSETS = {
     "classified_lines": {"parquet", "polars"},
     "item_days": {"parquet", "polars"},
     "rolling_averages": {"parquet", "polars"},
+    "weekday_indices": {"parquet", "polars"},
     "lost_cases": {"parquet", "polars"},
     "fill_rates": {"parquet", "polars"},
     "published_records": {"sqlite", "polars"},
@@ -88,7 +89,8 @@ UPSTREAM = {
     "classified_lines": {"orders", "shipments", "instock_snapshots", "items"},
     "item_days": {"classified_lines", "instock_snapshots", "items"},
     "rolling_averages": {"item_days"},
-    "lost_cases": {"classified_lines", "item_days", "rolling_averages"},
+    "weekday_indices": {"item_days"},
+    "lost_cases": {"classified_lines", "item_days", "rolling_averages", "weekday_indices"},
     "fill_rates": {"classified_lines"},
     "published_records": {
         "orders",
@@ -150,6 +152,7 @@ CHECKS = {
     "tick_health.heartbeat": False,
     "unit_timeseries.warehouse_coverage": False,
     "unit_timeseries.master_data_valid": False,
+    "weekday_indices.contract": True,
 }
 
 

@@ -27,7 +27,8 @@ TIMESTAMP: Final = pl.Datetime("us", "UTC")
 class Column:
     """One column: its dtype, its unit as people read it, whether null is allowed, and what it means.
 
-    A derived column is added by the platform while it reads; no source has it. A column with codes holds nothing else.
+    A derived column is added by the platform while it reads; no source has it. A newer column is null in what was
+    stored before there was one. A column with codes holds nothing else.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Column:
     unit: str | None = None
     nullable: bool = False
     derived: bool = False
+    newer: bool = False
     codes: tuple[str, ...] = ()
 
 

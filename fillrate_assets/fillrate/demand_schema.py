@@ -1,4 +1,7 @@
-"""Schemas of method 2 of the estimate: what is usual of an item, what other DCs saw, and what was to be expected."""
+"""Schemas of method 2 of the estimate: what is usual of an item, and what other DCs saw.
+
+The level is beside the baseline of method 1 in `ROLLING_AVERAGES`, and what was expected in `LOST_CASES`.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +17,6 @@ _DC, _SHIP_DATE, _ITEM = (
     next(column for column in LOST_CASES.columns if column.name == name) for name in ("dc", "ship_date", "item")
 )
 
-_OBSERVATIONS: Final = (
-    Column("week_n", pl.Int64, "Observations in the 7 days before", "ship days"),
-    Column("month_n", pl.Int64, "Observations in the 28 days before", "ship days"),
-)
-_WEEKDAY_INDEX: Final = Column("weekday_index", RATE, "Ordered cases of the weekday / those of all days", "share")
-
-DEMAND_LEVELS: Final = TableSchema(
-    "demand_levels",
-    ("dc", "ship_date", "item"),
-    (
-        _DC,
-        _SHIP_DATE,
-        _ITEM,
-        Column(
-            "level_cases", CASES, "A2: level of daily ordered cases; null: too little history", "cases", nullable=True
-        ),
-        *_OBSERVATIONS,
-    ),
-)
-
 WEEKDAY_INDICES: Final = TableSchema(
     "weekday_indices",
     ("dc", "ship_date", "department", "weekday"),
@@ -42,22 +25,10 @@ WEEKDAY_INDICES: Final = TableSchema(
         _SHIP_DATE,
         Column("department", pl.String, "Department in force on the days observed; empty: items without one"),
         Column("weekday", pl.Int64, "Day of the week: 1 Monday to 7 Sunday"),
-        _WEEKDAY_INDEX,
+        Column("weekday_index", RATE, "Ordered cases of the weekday / those of all days", "ratio"),
         Column("weekday_n", pl.Int64, "Observations of the weekday", "item-days"),
     ),
 )
-
-_USUAL: Final = (
-    Column("level_cases", CASES, "A2: level of daily ordered cases", "cases"),
-    *_OBSERVATIONS,
-    _WEEKDAY_INDEX,
-    Column("usual_cases", CASES, "Level x weekday index", "cases"),
-)
-_FACTOR: Final = (
-    Column("network_factor", RATE, "What the item sold at the other DCs that day / what is usual there", "share"),
-    Column("network_dcs", pl.Int64, "Other DCs that had it in stock", "DCs"),
-)
-_WEIGHT: Final = Column("factor_weight", RATE, "How far the DC follows the factor: 0 not at all, 1 wholly", "share")
 
 USUAL_DEMAND: Final = TableSchema(
     "usual_demand",
@@ -66,12 +37,22 @@ USUAL_DEMAND: Final = TableSchema(
         _DC,
         _SHIP_DATE,
         _ITEM,
-        *_USUAL,
+        Column("usual_cases", CASES, "Level x weekday index", "cases"),
         Column("observed_cases", CASES, "Ordered, where the item was in stock on a ship day", "cases", nullable=True),
     ),
 )
 
-NETWORK_FACTORS: Final = TableSchema("network_factors", ("dc", "ship_date", "item"), (_DC, _SHIP_DATE, _ITEM, *_FACTOR))
+NETWORK_FACTORS: Final = TableSchema(
+    "network_factors",
+    ("dc", "ship_date", "item"),
+    (
+        _DC,
+        _SHIP_DATE,
+        _ITEM,
+        Column("network_factor", RATE, "What the item sold at the other DCs that day / what is usual there", "ratio"),
+        Column("network_dcs", pl.Int64, "Other DCs that had it in stock", "DCs"),
+    ),
+)
 
 FACTOR_FITS: Final = TableSchema(
     "factor_fits",
@@ -89,32 +70,10 @@ FACTOR_FITS: Final = TableSchema(
 FACTOR_WEIGHTS: Final = TableSchema(
     "factor_weights",
     ("dc", "ship_date"),
-    (_DC, _SHIP_DATE, _WEIGHT, Column("weight_n", pl.Int64, "Item-days it is learned from", "item-days")),
-)
-
-EXPECTED_DEMAND: Final = TableSchema(
-    "expected_demand",
-    ("dc", "ship_date", "item"),
     (
         _DC,
         _SHIP_DATE,
-        _ITEM,
-        *_USUAL,
-        *_FACTOR,
-        _WEIGHT,
-        Column("expected_cases", CASES, "Usual x weighted factor", "cases"),
-    ),
-)
-
-UNBIASED_ESTIMATES: Final = TableSchema(
-    "unbiased_estimates",
-    ("dc", "ship_date", "item"),
-    (
-        _DC,
-        _SHIP_DATE,
-        _ITEM,
-        Column("expected_cases", CASES, "Expected demand; null: too little history", "cases", nullable=True),
-        Column("calibration", RATE, "Scale of the positive parts of the DC's day", "share"),
-        Column("unbiased_cases", CASES, "Demand above what was even ordered, by method 2", "cases"),
+        Column("factor_weight", RATE, "How far the DC follows the factor: 0 not at all, 1 wholly", "share"),
+        Column("weight_n", pl.Int64, "Item-days it is learned from", "item-days"),
     ),
 )

@@ -14,7 +14,8 @@ import polars as pl
 from fillrate_assets.core.decimals import CASES, RATE
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 
-METHOD_VERSION: Final = 1
+METHOD_VERSIONS: Final = {1: 1, 2: 2}
+"""Version of the records by the method whose estimate they publish; rules that change take the next number."""
 
 ITEM_TYPES: Final = ("STOCK", "FLOW")
 PATHS: Final = ("STOCK_IN", "STOCK_OUT", "FLOW", "MISSING")
@@ -200,6 +201,17 @@ ITEM_DAYS: Final = TableSchema(
     ),
 )
 
+
+def _define_newer(name: str, dtype: pl.DataType | type[pl.DataType], description: str, unit: str = "cases") -> Column:
+    return Column(name, dtype, description, unit, nullable=True, newer=True)
+
+
+_LEVEL: Final = (
+    _define_newer("level_cases", CASES, "A2: level of daily ordered cases; null: too little history"),
+    _define_newer("week_n", pl.Int64, "Observations in the 7 days before", "ship days"),
+    _define_newer("month_n", pl.Int64, "Observations in the 28 days before", "ship days"),
+)
+
 ROLLING_AVERAGES: Final = TableSchema(
     "rolling_averages",
     ("dc", "ship_date", "item"),
@@ -210,8 +222,22 @@ ROLLING_AVERAGES: Final = TableSchema(
         _define_cases("baseline_cases", "Mean daily ordered cases; null: too little history", nullable=True),
         Column("baseline_n", pl.Int64, "Observations behind the mean", "ship days"),
         Column("baseline_source", pl.String, "W7, EXT28 or NONE"),
+        *_LEVEL,
     ),
 )
+
+ESTIMATES: Final = (
+    *_LEVEL,
+    _define_newer("weekday_index", RATE, "Ordered cases of the weekday / those of all days", "ratio"),
+    _define_newer("network_factor", RATE, "What sold at the other DCs / what is usual there", "ratio"),
+    _define_newer("network_dcs", pl.Int64, "Other DCs that had it in stock", "DCs"),
+    _define_newer("factor_weight", RATE, "How far the DC follows the factor", "share"),
+    _define_newer("expected_cases", CASES, "Level x weekday index x weighted factor"),
+    _define_newer("calibration", RATE, "Scale of what is expected beyond orders", "share"),
+    _define_newer("method_1_cases", CASES, "Estimated by method 1: max(A - O, 0)"),
+    _define_newer("method_2_cases", CASES, "Estimated by method 2: max(expected - O, 0) x calibration"),
+)
+"""What both methods estimate of an item that was out of stock, and of what; null elsewhere, and in older records."""
 
 LOST_CASES: Final = TableSchema(
     "lost_cases",
@@ -243,7 +269,8 @@ LOST_CASES: Final = TableSchema(
         _define_text("reason_code", "Why: X12 element 892"),
         Column("phantom_stock", pl.Boolean, "Snapshot says in stock, yet nothing of the order shipped"),
         Column("flag_conflict", pl.Boolean, "Snapshot says out, yet everything shipped"),
-        Column("method_version", pl.Int64, "Version of the methodology"),
+        Column("method_version", pl.Int64, "Version of the methodology: whose estimate counts"),
+        *ESTIMATES,
     ),
 )
 

@@ -18,7 +18,7 @@ import polars as pl
 
 from fillrate_assets.core.decimals import PLACES, RATE, to_cases
 from fillrate_assets.fillrate import schema as fillrate_schema
-from fillrate_assets.fillrate.rules import demand_level, rolling_baseline, weekday_index
+from fillrate_assets.fillrate.rules import rolling_baseline, weekday_index
 from fillrate_assets.replenishment import schema
 from fillrate_assets.replenishment.rules import comparison_formulas, forecast_errors, protection_forecast
 from fillrate_assets.replenishment.rules.ship_days_ahead import project_ship_days
@@ -276,11 +276,12 @@ class _Loop:
         terms = self._terms.with_columns(pl.lit(day).alias("ship_date"), self._choose_quantiles(policies)).lazy()
         indices = weekday_index.compute_weekday_indices(item_days, [day]).select(schema.WEEKDAY_INDICES.names).collect()
         self._indices = pl.concat([self._indices, indices])
-        levels = demand_level.compute_demand_levels(item_days, [day], steadying=_STEADYING).select(schema.LEVELS.names)
+        averages = rolling_baseline.compute_rolling_averages(item_days, [day], steadying=_STEADYING)
+        levels = averages.select(schema.LEVELS.names)
         forecasts = protection_forecast.forecast_protection(terms, levels, ship_days, indices.lazy()).collect()
         self._learn(day, forecasts, item_days, ship_days)
-        averages = rolling_baseline.compute_rolling_averages(item_days, [day]).select(*_KEY, "baseline_cases")
-        numbers = self._recommend(day, terms, forecasts, item_days).join(averages.collect(), on=_KEY, how="left")
+        baselines = averages.select(*_KEY, "baseline_cases").collect()
+        numbers = self._recommend(day, terms, forecasts, item_days).join(baselines, on=_KEY, how="left")
         return self._choose_levels(numbers, policies)
 
     def _list_ship_days(self, item_days: pl.LazyFrame, day: date) -> pl.LazyFrame:

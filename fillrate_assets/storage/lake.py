@@ -89,7 +89,10 @@ class Lake:
         return self.read_parts(schema, sorted(self._find_parts(schema, set(partitions))))
 
     def read_parts(self, schema: TableSchema, parts: Sequence[Part]) -> pl.LazyFrame:
-        """Read parts that are stored; without any, a frame without rows."""
+        """Read parts that are stored; without any, a frame without rows.
+
+        Columns that are newer than a file are null.
+        """
         if not parts:
             return schema.make_empty()
         _SCANS.append((self, schema, tuple(parts)))
@@ -98,7 +101,12 @@ class Lake:
         # Polars reads columns from any folder with a "=", those above the root included.
         hive = None if "=" in self.root else pl.Schema({"dc": pl.String(), "ship_date": pl.Date()})
         return pl.scan_parquet(
-            paths, glob=False, schema=schema.polars, hive_schema=hive, hive_partitioning=hive is not None
+            paths,
+            glob=False,
+            schema=schema.polars,
+            hive_schema=hive,
+            hive_partitioning=hive is not None,
+            missing_columns="insert" if any(column.newer for column in schema.columns) else "raise",
         )
 
     def write(
@@ -302,7 +310,9 @@ class Lake:
             found = pl.scan_parquet(self._locate_part(schema, part), glob=False, hive_partitioning=False).collect()
         except (OSError, *_ENGINE_ERRORS) as error:
             return " ".join(str(error).split())
-        return None if found.schema == pl.Schema(schema.polars) else f"its columns are {', '.join(found.columns)}"
+        there = [column for column in schema.columns if column.name in found.columns or not column.newer]
+        expected = pl.Schema({column.name: column.dtype for column in there})
+        return None if found.schema == expected else f"its columns are {', '.join(found.columns)}"
 
     def name_fault(self, schema: TableSchema, parts: Iterable[Part | None]) -> str | None:
         """Name the first of some stored files that cannot be read, with what to do; None if all can be."""

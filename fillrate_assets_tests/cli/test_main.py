@@ -81,7 +81,7 @@ def test_a_csv_record_is_exact_text_in_the_order_of_its_key(tmp_path: Path) -> N
     assert keys == sorted(keys)
     assert lines[keys.index(("DC01", "2024-05-16", "3"))] == (
         "DC01,2024-05-16,3,STOCK,,,STOCK_OUT,0.0000,0.0000,0.0000,0.0000,38.0000,6,W7,0.0000,38.0000,38.0000,,,0.0000,"
-        "false,0.0000,false,01,false,false,1"
+        "false,0.0000,false,01,false,false,1,38.0000,6,6,1.0170,1.0000,0,0.0000,38.6460,1.0000,38.0000,38.6460"
     )
 
 

@@ -49,22 +49,29 @@ def make_item_days(*rows: Row) -> pl.LazyFrame:
 
 
 def make_averages(*rows: Row) -> pl.LazyFrame:
-    """`ROLLING_AVERAGES`: 38 cases over 6 observations for item A."""
+    """`ROLLING_AVERAGES`: 38 cases over 6 observations for item A, of four weeks as well."""
     facts = {"baseline_cases": 38, "baseline_n": 6, "baseline_source": "W7"}
-    return _make_frame(schema.ROLLING_AVERAGES, rows, lambda _: {**_make_item_day(), **facts})
+    level = {"level_cases": 38, "week_n": 6, "month_n": 24}
+    return _make_frame(schema.ROLLING_AVERAGES, rows, lambda _: {**_make_item_day(), **facts, **level})
 
 
 def make_usual_demand(*rows: Row) -> pl.LazyFrame:
-    """`USUAL_DEMAND`: a level of 10 cases of item A, as on all weekdays, and 10 sold."""
-    facts = {"level_cases": 10, "week_n": 6, "month_n": 24, "weekday_index": 1, "usual_cases": 10, "observed_cases": 10}
+    """`USUAL_DEMAND`: 10 cases of item A are usual, and 10 sold."""
+    facts = {"usual_cases": 10, "observed_cases": 10}
     return _make_frame(demand_schema.USUAL_DEMAND, rows, lambda _: {**_make_item_day(), **facts})
 
 
-def make_expected_demand(*rows: Row) -> pl.LazyFrame:
-    """`EXPECTED_DEMAND`: 10 cases of item A, by its level alone."""
-    facts = {"level_cases": 10, "week_n": 6, "month_n": 24, "weekday_index": 1, "usual_cases": 10}
-    follows = {"network_factor": 1, "network_dcs": 0, "factor_weight": 0, "expected_cases": 10}
-    return _make_frame(demand_schema.EXPECTED_DEMAND, rows, lambda _: {**_make_item_day(), **facts, **follows})
+def make_network_factors(*rows: Row) -> pl.LazyFrame:
+    """`NETWORK_FACTORS`: seven other DCs sold as much of item A as usual."""
+    facts = {"network_factor": 1, "network_dcs": 7}
+    return _make_frame(demand_schema.NETWORK_FACTORS, rows, lambda _: {**_make_item_day(), **facts})
+
+
+def make_weekday_indices(*rows: Row) -> pl.LazyFrame:
+    """`WEEKDAY_INDICES`: department D1 sells on the day's weekday as on others."""
+    facts = {"dc": "DC01", "ship_date": DAY, "department": "D1", "weekday": DAY.isoweekday()}
+    said = {"weekday_index": 1, "weekday_n": 100}
+    return _make_frame(demand_schema.WEEKDAY_INDICES, rows, lambda _: {**facts, **said})
 
 
 def make_factor_weights(*rows: Row) -> pl.LazyFrame:

@@ -41,7 +41,21 @@ _RECORD: Final[dict[str, Any]] = {
     "reason_code": "ZZ",
     "phantom_stock": False,
     "flag_conflict": False,
-    "method_version": schema.METHOD_VERSION,
+    "method_version": 1,
+    **{column.name: None for column in schema.ESTIMATES},
+}
+_ESTIMATE: Final[dict[str, Any]] = {
+    "level_cases": Decimal(9),
+    "week_n": 6,
+    "month_n": 24,
+    "weekday_index": Decimal(1),
+    "network_factor": Decimal(1),
+    "network_dcs": 0,
+    "factor_weight": Decimal(0),
+    "expected_cases": Decimal(9),
+    "calibration": Decimal(1),
+    "method_1_cases": Decimal(0),
+    "method_2_cases": Decimal(0),
 }
 _REJECT: Final[dict[str, Any]] = {
     "table": "order_lines",
@@ -106,6 +120,11 @@ _ITEM: Final[dict[str, Any]] = {
 def make_records(*rows: dict[str, Any]) -> pl.DataFrame:
     """`LOST_CASES`."""
     return pl.DataFrame([_RECORD | row for row in rows], schema=schema.LOST_CASES.polars)
+
+
+def make_out_records(*rows: dict[str, Any]) -> pl.DataFrame:
+    """`LOST_CASES` of items that were out of stock, with what both methods estimate."""
+    return make_records(*({"path": "STOCK_OUT", **_ESTIMATE, **row} for row in rows))
 
 
 def make_rejects(*rows: dict[str, Any]) -> pl.DataFrame:

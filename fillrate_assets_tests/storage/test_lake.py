@@ -116,6 +116,18 @@ def test_rows_that_break_their_schema_leave_what_is_stored(lake: Lake, broken: p
     assert lake.read(LOST_CASES, [PartitionKey("DC01", DAY)]).collect().equals(make_records({}))
 
 
+def test_columns_that_are_newer_than_a_file_are_null_if_they_may_be(lake: Lake) -> None:
+    older = replace(LOST_CASES, columns=tuple(each for each in LOST_CASES.columns if each.name != "expected_cases"))
+    lake.write(older, make_records({"item": "A"}).drop("expected_cases"), BOTH[:1])
+    lake.write(LOST_CASES, make_records({"item": "B", "ship_date": NEXT}), BOTH[1:])
+    rows = lake.read(LOST_CASES, BOTH).collect().sort("item")
+    assert rows.equals(make_records({"item": "A"}, {"item": "B", "ship_date": NEXT}))
+    assert not lake.find_unreadable(LOST_CASES, BOTH)
+    needed = replace(LOST_CASES, columns=tuple(each for each in LOST_CASES.columns if each.name != "path"))
+    lake.write(needed, make_records({"item": "A"}).drop("path"), BOTH[:1])
+    assert lake.find_unreadable(LOST_CASES, BOTH) == {BOTH[0]}
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(on_disk: Lake) -> None:
     on_disk.write(LOST_CASES, make_records({}), [PartitionKey("DC01", DAY)])
     before = _list_files(on_disk)

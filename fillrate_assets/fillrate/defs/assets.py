@@ -12,13 +12,19 @@ import polars as pl
 from fillrate_assets.core import partition_key
 from fillrate_assets.core.partition_key import DcDateRange, PartitionKey
 from fillrate_assets.core.table_schema import TableSchema
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.defs import metadata
 from fillrate_assets.fillrate.defs.lake_repair import LakeRepair
 from fillrate_assets.fillrate.record_store import DayPublication, PublishResult, RecordStore
 from fillrate_assets.fillrate.report.doubts import describe_days
 from fillrate_assets.fillrate.report.queries import find_gated_days
-from fillrate_assets.fillrate.rules import failure_messages, item_master_changes, rolling_baseline, service_metrics
+from fillrate_assets.fillrate.rules import (
+    failure_messages,
+    item_master_changes,
+    rolling_baseline,
+    service_metrics,
+    weekday_index,
+)
 from fillrate_assets.fillrate.rules import item_days as item_day_rules
 from fillrate_assets.fillrate.rules import lost_cases as lost_case_rules
 from fillrate_assets.fillrate.rules import rejects as reject_rules
@@ -273,7 +279,7 @@ def rolling_averages(
     lake: dg.ResourceParam[Lake],
     item_days: LakeInput,
 ) -> dg.MaterializeResult[None]:
-    """Baselines: an item's mean daily ordered cases on the in-stock ship days before a ship date.
+    """Baselines: an item's mean daily ordered cases on the in-stock ship days before a ship date, and its level.
 
     A partition is a DC and a ship date; it looks back over the 28 days before it.
     """
@@ -287,6 +293,37 @@ def rolling_averages(
     return _replace(
         context, lake, schema.ROLLING_AVERAGES, partitions.list_days(context), compute, metadata.summarize_averages
     )
+
+
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    ins={"item_days": _LOOK_BACK},
+    kinds={"polars", "parquet"},
+    metadata=make_column_metadata(demand_schema.WEEKDAY_INDICES),
+)
+@translate_failures()
+def weekday_indices(
+    context: dg.AssetExecutionContext,
+    dc_lock: dg.ResourceParam[DcLock],
+    record_store: dg.ResourceParam[RecordStore],
+    lake: dg.ResourceParam[Lake],
+    item_days: LakeInput,
+) -> dg.MaterializeResult[None]:
+    """Weekdays: what each department orders on a day of the week, over its mean of all days.
+
+    A partition is a DC and a ship date; it looks back over the 28 days before it.
+    """
+    dc_lock.acquire(context)
+    observed, calendar = item_days.read(), record_store.read_calendar().lazy()
+
+    def compute(span: DcDateRange) -> pl.DataFrame:
+        of_dc = observed.filter(pl.col("dc") == span.dc)
+        return weekday_index.compute_weekday_indices(of_dc, span.ship_dates, calendar).collect()
+
+    days = partitions.list_days(context)
+    return _replace(context, lake, demand_schema.WEEKDAY_INDICES, days, compute, metadata.summarize_weekdays)
 
 
 # The look-back is not for what it reads: with it, a backfill of some days reaches the records of the 28 days after.
@@ -308,13 +345,15 @@ def lost_cases(
     classified_lines: LakeInput,
     item_days: LakeInput,
     rolling_averages: LakeInput,
+    weekday_indices: LakeInput,
 ) -> dg.MaterializeResult[None]:
     """Lost cases: a row for each item and day with what did not ship, and on which path it was lost.
 
     A partition is a DC and a ship date. A day that the quality gate holds retains its last good rows.
     """
     dc_lock.acquire(context)
-    lines, days, averages = (each.read() for each in (classified_lines, item_days, rolling_averages))
+    lines, days = classified_lines.read(), item_days.read()
+    averages, indices = rolling_averages.read(), weekday_indices.read()
     held = _find_held(context, settings, record_store, lines, days)
     waivers, calendar = record_store.read_waivers().lazy(), record_store.read_calendar().lazy()
     add_partition_metadata(
@@ -324,7 +363,12 @@ def lost_cases(
 
     def compute(span: DcDateRange) -> pl.DataFrame:
         records = lost_case_rules.compute_lost_cases(
-            _select_range(days, span), _select_range(averages, span), waivers, calendar
+            _select_range(days, span),
+            _select_range(averages, span),
+            waivers,
+            calendar,
+            indices=_select_range(indices, span),
+            method=settings.estimate.method,
         )
         return records.sort("dc", "ship_date", "item").collect()
 
@@ -449,6 +493,7 @@ ASSETS: Final = (
     classified_lines,
     item_days,
     rolling_averages,
+    weekday_indices,
     lost_cases,
     fill_rates,
     published_records,
@@ -459,6 +504,7 @@ TABLES: Final = {
     classified_lines.key: schema.CLASSIFIED_LINES,
     item_days.key: schema.ITEM_DAYS,
     rolling_averages.key: schema.ROLLING_AVERAGES,
+    weekday_indices.key: demand_schema.WEEKDAY_INDICES,
     lost_cases.key: schema.LOST_CASES,
     fill_rates.key: schema.FILL_RATES,
 }

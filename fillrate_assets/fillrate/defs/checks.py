@@ -9,7 +9,7 @@ from fillrate_assets.core import partition_key
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TableSchema
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.defs import metadata
 from fillrate_assets.fillrate.defs.assets import (
     classified_lines,
@@ -18,6 +18,7 @@ from fillrate_assets.fillrate.defs.assets import (
     lost_cases,
     published_records,
     rolling_averages,
+    weekday_indices,
 )
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.report.queries import find_gated_days, get_gate_limits
@@ -183,6 +184,7 @@ CHECKS: Final = (
     make_contract_check(classified_lines, schema.CLASSIFIED_LINES),
     make_contract_check(item_days, schema.ITEM_DAYS),
     make_contract_check(rolling_averages, schema.ROLLING_AVERAGES),
+    make_contract_check(weekday_indices, demand_schema.WEEKDAY_INDICES),
     make_contract_check(lost_cases, schema.LOST_CASES),
     make_contract_check(fill_rates, schema.FILL_RATES),
     reject_rate,

@@ -65,6 +65,13 @@ def summarize_averages(rows: pl.DataFrame) -> Metadata:
     }
 
 
+def summarize_weekdays(rows: pl.DataFrame) -> Metadata:
+    """Summarize what each department orders on the day's weekday, over its mean."""
+    today = rows.filter(pl.col("weekday") == pl.col("ship_date").dt.weekday())
+    shown = today.select("department", pl.col("weekday_index").cast(pl.Float64), "weekday_n")
+    return {"dagster/partition_row_count": rows.height, "by_department": make_table(shown)}
+
+
 def summarize_lost_cases(rows: pl.DataFrame) -> Metadata:
     """Summarize a day for the buyer: how much, why, and which items."""
     ordered, shipped = (_sum_cases(rows, name) for name in ("ordered_cases", "shipped_cases"))

@@ -53,8 +53,8 @@ def calculate_contracts(contracts: Contracts, scope: PartitionFilter) -> Calcula
 
 def apply_settings(contracts: Contracts, settings: Settings) -> Contracts:
     """Have what was read from files judged by the settings that the platform judges its sources by."""
-    complete = settings.sources.shipment_times_complete
-    return replace(contracts, gate=get_gate_limits(settings), times_complete=complete)
+    complete, method = settings.sources.shipment_times_complete, settings.estimate.method
+    return replace(contracts, gate=get_gate_limits(settings), times_complete=complete, method=method)
 
 
 def read_doubts_of_files(contracts: Contracts, calculation: Calculation, scope: PartitionFilter) -> Doubts:

@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core.decimals import CASES
+from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.restatements import RECORD
 
 _NETTED: Final = {"ordered_cases": "Ordered", "shipped_cases": "Shipped", "lost_cases": "Lost"}
@@ -17,7 +18,8 @@ MOST_ROWS: Final = 200_000
 def sum_restatements(rows: pl.DataFrame) -> pl.DataFrame:
     """Sum restatements by DC and item, the greatest change of lost cases first.
 
-    A value that was restated twice counts with both changes, which add up to the net one.
+    What an estimate is made of is left out: what of it counts moves the lost cases too. A value that was restated twice
+    counts with both changes, which add up to the net one.
 
     Args:
         rows: `RESTATEMENTS` with restated_at.
@@ -30,7 +32,8 @@ def sum_restatements(rows: pl.DataFrame) -> pl.DataFrame:
     net = pl.col("after").cast(CASES, strict=False) - pl.col("before").cast(CASES, strict=False)
     changes = [net.filter(pl.col("field") == name).sum().cast(CASES).alias(f"{name}_change") for name in _NETTED]
     return (
-        rows.group_by("dc", "item")
+        rows.filter(~pl.col("field").is_in([column.name for column in schema.ESTIMATES]))
+        .group_by("dc", "item")
         .agg(
             pl.col("ship_date").n_unique().cast(pl.Int64).alias("ship_dates"),
             pl.col("ship_date").min().alias("first"),

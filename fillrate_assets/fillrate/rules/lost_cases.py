@@ -5,49 +5,77 @@ Which days may be judged at all belongs to `quality_gate`.
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
 from fillrate_assets.core.decimals import to_cases, to_rate, to_units
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.rules.ship_days import filter_ship_days
+from fillrate_assets.fillrate.rules.unbiased_estimate import add_expected_cases, add_unbiased_cases
+from fillrate_assets.fillrate.rules.weekday_index import add_usual_cases
+
+_KEY: Final = ["dc", "ship_date", "item"]
+_ESTIMATES: Final = [column.name for column in schema.ESTIMATES]
+_OF_AVERAGES: Final = [name for name in _ESTIMATES if name in schema.ROLLING_AVERAGES.names]
 
 
-def compute_lost_cases(
-    item_days: pl.LazyFrame, averages: pl.LazyFrame, waivers: pl.LazyFrame, calendar: pl.LazyFrame | None = None
+def compute_lost_cases(  # noqa: PLR0913 - a frame for each thing that a record looks at
+    item_days: pl.LazyFrame,
+    averages: pl.LazyFrame,
+    waivers: pl.LazyFrame,
+    calendar: pl.LazyFrame | None = None,
+    *,
+    indices: pl.LazyFrame | None = None,
+    factors: pl.LazyFrame | None = None,
+    weights: pl.LazyFrame | None = None,
+    method: int = 1,
 ) -> pl.LazyFrame:
     """Compute one record per item of the driving set of each DC and ship date.
 
-    The caller leaves out the partitions that the quality gate holds.
+    The caller leaves out the partitions that the quality gate holds. Both methods estimate what was out of stock.
 
     Args:
         item_days: `ITEM_DAYS` of the ship dates to judge.
         averages: `ROLLING_AVERAGES` as of the same ship dates.
         waivers: `WAIVERS`: reason codes that waive contract lost cases.
         calendar: `DC_CALENDAR`, if there is one.
+        indices: `WEEKDAY_INDICES` as of the same ship dates; 1 where there is none.
+        factors: `NETWORK_FACTORS` of the same ship dates; 1 where there is none.
+        weights: `FACTOR_WEIGHTS` as of the same ship dates; 0 where there is none.
+        method: whose estimate is published, 1 or 2.
 
     Returns:
         `LOST_CASES`.
 
     """
     o, s = pl.col("o"), pl.col("s")
-    a = pl.when(pl.col("path") != "FLOW").then(to_units("baseline_cases"))
     path = pl.col("path")
-    confirmed = o - s
-    unserved = pl.max_horizontal(a - o, pl.lit(0)).fill_null(0)
     imputed = (path == "MISSING") & (s == 0) & (o > 0)
-    estimated = pl.when((path == "STOCK_OUT") | imputed).then(unserved).otherwise(0)
+    estimated = to_units(f"method_{method}_cases").fill_null(0)
     supply_caused = path.is_in(["STOCK_OUT", "FLOW"]) | pl.col("imputed")
     owed = pl.col("contract_committed") & supply_caused & pl.col("waived").is_null()
     ignored = path == "FLOW"
-    return (
+    judged = (
         select_driving_set(item_days, calendar)
-        .join(averages, on=["dc", "ship_date", "item"], how="left")
+        .join(averages, on=_KEY, how="left")
         .with_columns(
             to_units("ordered_cases").alias("o"),
             to_units("shipped_cases").alias("s"),
             _path_expr().alias("path"),
         )
-        .with_columns(confirmed.alias("confirmed"), estimated.alias("estimated"), imputed.alias("imputed"))
+        .with_columns((o - s).alias("confirmed"), imputed.alias("imputed"))
+    )
+    estimates = _estimate(
+        judged.filter((path == "STOCK_OUT") | pl.col("imputed")),
+        demand_schema.WEEKDAY_INDICES.make_empty() if indices is None else indices,
+        demand_schema.NETWORK_FACTORS.make_empty() if factors is None else factors,
+        demand_schema.FACTOR_WEIGHTS.make_empty() if weights is None else weights,
+    )
+    return (
+        judged.drop(_OF_AVERAGES)
+        .join(estimates, on=_KEY, how="left")
+        .with_columns(estimated.alias("estimated"))
         .with_columns((pl.col("confirmed") + pl.col("estimated")).alias("lost"))
         .with_columns(
             ((path == "STOCK_IN") & (s == 0) & (o > 0)).alias("phantom_stock"),
@@ -69,7 +97,7 @@ def compute_lost_cases(
             to_rate(s + pl.min_horizontal(to_units("sub_cases"), "confirmed"), o).alias("fill_rate_with_subs"),
             to_rate(s, s + pl.col("lost")).alias("demand_fill_rate"),
             to_cases(pl.when(owed).then("lost").otherwise(0)).alias("contract_lost_cases"),
-            pl.lit(schema.METHOD_VERSION, pl.Int64).alias("method_version"),
+            pl.lit(schema.METHOD_VERSIONS[method], pl.Int64).alias("method_version"),
         )
         .pipe(schema.LOST_CASES.conform)
     )
@@ -79,6 +107,18 @@ def select_driving_set(item_days: pl.LazyFrame, calendar: pl.LazyFrame | None = 
     """Select items with a counted line, and on ship days stocked items that were out: those could not be ordered."""
     return filter_ship_days(item_days, calendar).filter(
         (pl.col("lines") > 0) | ((pl.col("item_type") == "STOCK") & (pl.col("instock") == "N").fill_null(value=False))
+    )
+
+
+def _estimate(out: pl.LazyFrame, indices: pl.LazyFrame, factors: pl.LazyFrame, weights: pl.LazyFrame) -> pl.LazyFrame:
+    """Estimate by both methods what could not be ordered of the items that were out of stock: key and `ESTIMATES`."""
+    unserved = pl.max_horizontal(to_units("baseline_cases") - pl.col("o"), pl.lit(0)).fill_null(0)
+    return (
+        out.pipe(add_usual_cases, indices)
+        .pipe(add_expected_cases, factors, weights)
+        .pipe(add_unbiased_cases)
+        .with_columns(to_cases(unserved).alias("method_1_cases"), pl.col("week_n", "month_n").fill_null(0))
+        .select(*_KEY, *_ESTIMATES)
     )
 
 

@@ -12,10 +12,11 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.decimals import PLACES, divide_half_up, multiply_half_up, to_cases, to_units
+from fillrate_assets.core.decimals import PLACES, divide_half_up, to_cases, to_units
 from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.rules.observations import mark_observations, select_observations
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
+from fillrate_assets.fillrate.rules.weekday_index import add_usual_cases
 
 WEIGHT_DAYS: Final = 7
 """Days before the ship date that the weight is learned from."""
@@ -24,18 +25,21 @@ PRIOR_DCS: Final = 1
 PRIOR_DEVIATION: Final = 2
 """Squared deviation of the factor from 1, of so many item-days of mean size, that is added and followed by none."""
 HIGHEST_FACTOR: Final = 10
+STEP: Final = 100
+"""Ten-thousandths to which a weight is rounded: all items of a DC share it, so a correction of one of them should
+rarely move it (decision 0352)."""
 
 _KEY: Final = ["dc", "ship_date", "item"]
 
 
 def compute_usual_demand(
-    item_days: pl.LazyFrame, levels: pl.LazyFrame, indices: pl.LazyFrame, calendar: pl.LazyFrame | None = None
+    item_days: pl.LazyFrame, averages: pl.LazyFrame, indices: pl.LazyFrame, calendar: pl.LazyFrame | None = None
 ) -> pl.LazyFrame:
     """Compute what is usual for each item-day: its level times the index of the weekday, 1 where there is none.
 
     Args:
         item_days: `ITEM_DAYS` of some ship dates, whole days of a DC.
-        levels: `DEMAND_LEVELS` as of the same ship dates.
+        averages: `ROLLING_AVERAGES` as of the same ship dates.
         indices: `WEEKDAY_INDICES` as of the same ship dates.
         calendar: `DC_CALENDAR`, if there is one.
 
@@ -43,19 +47,12 @@ def compute_usual_demand(
         `USUAL_DEMAND`: item-days of which there is a level.
 
     """
-    usual = multiply_half_up(to_units("level_cases"), to_units("weekday_index"))
+    levels = averages.filter(pl.col("level_cases").is_not_null()).select(*_KEY, "level_cases")
     return (
         mark_observations(item_days, calendar)
-        .select(
-            *_KEY,
-            "ordered",
-            pl.col("department").fill_null(""),
-            pl.col("ship_date").dt.weekday().cast(pl.Int64).alias("weekday"),
-        )
-        .join(levels.filter(pl.col("level_cases").is_not_null()), on=_KEY)
-        .join(indices, on=["dc", "ship_date", "department", "weekday"], how="left")
-        .with_columns(pl.col("weekday_index").fill_null(1).cast(demand_schema.WEEKDAY_INDICES.polars["weekday_index"]))
-        .with_columns(to_cases(usual).alias("usual_cases"), to_cases(pl.col("ordered")).alias("observed_cases"))
+        .select(*_KEY, "department", to_cases(pl.col("ordered")).alias("observed_cases"))
+        .join(levels, on=_KEY)
+        .pipe(add_usual_cases, indices)
         .pipe(demand_schema.USUAL_DEMAND.conform)
     )
 
@@ -156,8 +153,8 @@ def learn_factor_weights(
         return demand_schema.FACTOR_WEIGHTS.make_empty()
     sums = ("followed_cases", "deviation_cases", "usual_cases")
     followed, deviation, usual = (pl.col(name) for name in sums)
-    n = pl.col("item_days").cast(pl.Int128)
-    weight = divide_half_up(pl.max_horizontal(followed, 0) * n * PLACES, deviation * n + prior * usual)
+    n, most = pl.col("item_days").cast(pl.Int128), pl.lit(PLACES, pl.Int128)
+    weight = divide_half_up(pl.max_horizontal(followed, 0) * n * (PLACES // STEP), deviation * n + prior * usual)
     return (
         fits.with_columns(pl.lit(list(range(1, days + 1))).alias("back"))
         .explode("back")
@@ -165,8 +162,9 @@ def learn_factor_weights(
         .filter(pl.col("ship_date").is_in(list(ship_dates)))
         .group_by("dc", "ship_date")
         .agg(*(to_units(name).cast(pl.Int128).sum().alias(name) for name in sums), pl.col("item_days").sum())
-        .with_columns(pl.min_horizontal(weight.fill_null(0), pl.lit(PLACES, pl.Int128)).cast(pl.Int64).alias("weight"))
-        .with_columns(to_cases(pl.col("weight")).alias("factor_weight"), pl.col("item_days").alias("weight_n"))
+        .with_columns(pl.min_horizontal(STEP * weight.fill_null(0), most).cast(pl.Int64).alias("weight"))
+        .with_columns(to_cases(pl.col("weight")).alias("factor_weight"))
+        .rename({"item_days": "weight_n"})
         .sort("dc", "ship_date")
         .pipe(demand_schema.FACTOR_WEIGHTS.conform)
     )

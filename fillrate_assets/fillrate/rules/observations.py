@@ -1,6 +1,6 @@
 """Observations of demand: DC ship days on which an item was stocked and available, and their sums over days.
 
-What a mean of them is worth belongs to `rolling_baseline` and `demand_level`.
+What a mean of them is worth belongs to `rolling_baseline`.
 """
 
 from __future__ import annotations

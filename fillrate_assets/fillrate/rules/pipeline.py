@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
 import polars as pl
 
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.rules import (
     item_days,
     line_classification,
     loader_rejects,
     lost_cases,
+    network_factor,
     quality_gate,
     rejects,
     rolling_baseline,
+    weekday_index,
 )
 from fillrate_assets.fillrate.rules.quality_gate import GateLimits
 from fillrate_assets.fillrate.rules.substitutes import SubstitutesElsewhere, find_substitutes_elsewhere
@@ -69,6 +71,9 @@ class Inputs:
 
     gate: GateLimits = field(default_factory=GateLimits)
     """The shares that a day may have."""
+
+    method: int = 1
+    """Whose estimate is published, 1 or 2."""
 
 
 @dataclass(frozen=True)
@@ -139,11 +144,16 @@ def calculate(inputs: Inputs, scope: PartitionFilter | None = None) -> Calculati
     )
     held_rows = pl.LazyFrame(list(held), schema={"dc": pl.String, "ship_date": pl.Date}, orient="row")
     ship_dates = judged.select(pl.col("ship_date").unique().sort()).collect().to_series().to_list()
+    averages, indices, factors, weights = _compute_expectations(days, ship_dates, inputs.dc_calendar)
     records = lost_cases.compute_lost_cases(
         judged.join(held_rows, on=["dc", "ship_date"], how="anti"),
-        rolling_baseline.compute_rolling_averages(days.lazy(), ship_dates, inputs.dc_calendar),
+        averages,
         inputs.waivers,
         inputs.dc_calendar,
+        indices=indices,
+        factors=factors,
+        weights=weights,
+        method=inputs.method,
     ).sort("dc", "ship_date", "item")
     placeless = pl.col("dc").is_null() | pl.col("ship_date").is_null()
     rejected = pl.concat(
@@ -157,3 +167,30 @@ def calculate(inputs: Inputs, scope: PartitionFilter | None = None) -> Calculati
         [in_scope, schema.LOST_CASES.conform(records), schema.REJECTS.conform(rejected)]
     )
     return Calculation(scoped_lines, days, scoped_records, scoped_rejects, held, doubtful)
+
+
+def _compute_expectations(
+    days: pl.DataFrame, ship_dates: Sequence[date], calendar: pl.LazyFrame
+) -> tuple[pl.LazyFrame, pl.LazyFrame, pl.LazyFrame, pl.LazyFrame]:
+    """Compute `ROLLING_AVERAGES`, `WEEKDAY_INDICES`, `NETWORK_FACTORS` and `FACTOR_WEIGHTS` of ship dates.
+
+    A single DC has none to compare with. The weights are learned from the days before, which need all the rest too.
+    """
+    alone = days["dc"].n_unique() <= 1
+    back = range(1 if alone else network_factor.WEIGHT_DAYS + 1)
+    dates = sorted({day - timedelta(days=n) for day in ship_dates for n in back} & set(days["ship_date"].unique()))
+    averages, indices = pl.collect_all(
+        [
+            rolling_baseline.compute_rolling_averages(days.lazy(), dates, calendar),
+            weekday_index.compute_weekday_indices(days.lazy(), dates, calendar),
+        ]
+    )
+    if alone:
+        nothing = demand_schema.NETWORK_FACTORS.make_empty(), demand_schema.FACTOR_WEIGHTS.make_empty()
+        return averages.lazy(), indices.lazy(), *nothing
+    today = days.lazy().filter(pl.col("ship_date").is_in(dates))
+    usual = network_factor.compute_usual_demand(today, averages.lazy(), indices.lazy(), calendar).collect()
+    factors = network_factor.compute_network_factors(usual.lazy()).collect()
+    fits = network_factor.compute_factor_fits(usual.lazy(), factors.lazy())
+    weights = network_factor.learn_factor_weights(fits, ship_dates)
+    return averages.lazy(), indices.lazy(), factors.lazy(), weights

@@ -13,11 +13,28 @@ RECORD: Final = "record"
 """The field that names a whole record that came or went."""
 
 _FACTS: Final = ("ordered_cases", "shipped_cases", "over_cases", "sub_cases", "path", "phantom_stock", "flag_conflict")
-_BASELINE: Final = ("baseline_cases", "baseline_n", "baseline_source")
+_ESTIMATES: Final = [column.name for column in schema.ESTIMATES]
+_CAUSES: Final = {
+    "orders, shipments or snapshot of the day corrected": _FACTS,
+    "the other method's estimate is published": ("method_version",),
+    "an earlier day was corrected: the baseline moved": ("baseline_cases", "baseline_n", "baseline_source"),
+    "an earlier day was corrected: the level or the weekday moved": (
+        *("level_cases", "week_n", "month_n", "weekday_index"),
+    ),
+    "what other DCs sold that day, or how far the DC follows them, moved": (
+        *("network_factor", "network_dcs", "factor_weight"),
+    ),
+    "another item of the day moved: the calibration with it": ("calibration",),
+}
+"""Why values moved, by what moved first: one of the values that the others are computed from."""
+
+_OTHERWISE: Final = "item master, waivers or method changed"
 
 
 def find_restatements(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     """Find every value that differs between two versions of the records of the same partitions.
+
+    What both methods estimate is no restatement where the record is older than method 2: it had no such values.
 
     Args:
         before: `LOST_CASES` as published.
@@ -34,16 +51,15 @@ def find_restatements(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame
     differ = both.filter(pl.col("old_hash").ne_missing(pl.col("new_hash")))
     came_or_went = differ.filter(pl.col("old_hash").is_null() | pl.col("new_hash").is_null())
     changed = differ.filter(pl.col("old_hash").is_not_null() & pl.col("new_hash").is_not_null())
-    facts_moved = _any_differs_expr(_FACTS)
-    baseline_moved = _any_differs_expr(_BASELINE)
-    cause = (
-        pl.when(facts_moved)
-        .then(pl.lit("orders, shipments or snapshot of the day corrected"))
-        .when(baseline_moved)
-        .then(pl.lit("an earlier day was corrected: the baseline moved"))
-        .otherwise(pl.lit("item master, waivers or method changed"))
+    had_estimates = ~_is_out_expr("old") | pl.col("old").struct.field("method_1_cases").is_not_null()
+    cause = pl.coalesce(
+        *(pl.when(_any_differs_expr(names)).then(pl.lit(cause)) for cause, names in _CAUSES.items()),
+        pl.lit(_OTHERWISE),
     )
-    values = [_select_differing(changed, name, cause) for name in fields]
+    values = [
+        _select_differing(changed.filter(had_estimates) if name in _ESTIMATES else changed, name, cause)
+        for name in fields
+    ]
     whole = came_or_went.select(
         *KEY,
         pl.lit(RECORD).alias("field"),
@@ -52,6 +68,11 @@ def find_restatements(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame
         pl.lit("orders, shipments or snapshot of the day corrected").alias("cause"),
     )
     return pl.concat([*values, whole]).sort(*KEY, "field")
+
+
+def _is_out_expr(version: str) -> pl.Expr:
+    record = pl.col(version).struct
+    return (record.field("path") == "STOCK_OUT") | record.field("imputed")
 
 
 def _any_differs_expr(fields: tuple[str, ...]) -> pl.Expr:

@@ -1,4 +1,8 @@
-"""The 7-day rolling average A: mean daily ordered cases on in-stock ship days (methodology, "The baseline")."""
+"""The 7-day rolling average A of daily ordered cases on in-stock ship days, and the level A2, steadied by four weeks.
+
+A is the baseline of method 1 (methodology, "The baseline"), A2 that of method 2. What day of the week it is, what other
+DCs saw and what was lost belong to `weekday_index`, `network_factor` and `unbiased_estimate`.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +20,29 @@ LOOK_BACK_DAYS: Final = 28
 WINDOW_DAYS: Final = 7
 MAX_OBSERVATIONS: Final = 7
 MIN_OBSERVATIONS: Final = 3
+STEADYING_OBSERVATIONS: Final = 6
+"""k: the mean of four weeks weighs as much as so many observations of the last week (`benchmarks/estimate.py`)."""
 
 
 def compute_rolling_averages(
-    item_days: pl.LazyFrame, ship_dates: Sequence[date], calendar: pl.LazyFrame | None = None
+    item_days: pl.LazyFrame,
+    ship_dates: Sequence[date],
+    calendar: pl.LazyFrame | None = None,
+    *,
+    steadying: int = STEADYING_OBSERVATIONS,
 ) -> pl.LazyFrame:
     """Compute baselines as of each ship date, from the 28 days before it (methodology, "The baseline").
 
     An observation is a DC ship day on which the item was stocked and available: snapshot Y, or no record but
     something shipped. With 3 or more in [t-7, t-1] the mean of those is `W7`; else the mean of the latest up
-    to 7 within [t-28, t-1], if at least 3, is `EXT28`; else there is none.
+    to 7 within [t-28, t-1], if at least 3, is `EXT28`; else there is none. The level is
+    `(n7 mean7 + k mean28) / (n7 + k)`; there is one where there is a baseline.
 
     Args:
         item_days: `ITEM_DAYS`; rows outside the look-back of `ship_dates` are ignored.
         ship_dates: the dates to compute; need not be contiguous.
         calendar: `DC_CALENDAR`, if there is one.
+        steadying: k.
 
     Returns:
         `ROLLING_AVERAGES` for every DC and item with an observation in the 28 days before the ship date.
@@ -45,11 +57,14 @@ def compute_rolling_averages(
     first_k = pl.col("ordered").drop_nulls().cum_sum()
     before = n - pl.col("n_latest")
     total_before = pl.when(before > 0).then(first_k.gather(before - 1, null_on_oob=True)).otherwise(0)
+    is_known = pl.col("month_n") >= MIN_OBSERVATIONS
     return (
         lay_out_observations(item_days, first, last, calendar)
         .with_columns(
-            (n - n.shift(WINDOW_DAYS)).alias("n_week"),
-            (total - total.shift(WINDOW_DAYS)).alias("total_week"),
+            (n - n.shift(WINDOW_DAYS)).alias("week_n"),
+            (total - total.shift(WINDOW_DAYS)).alias("week_total"),
+            (n - n.shift(LOOK_BACK_DAYS)).alias("month_n"),
+            (total - total.shift(LOOK_BACK_DAYS)).alias("month_total"),
             latest.alias("n_latest"),
         )
         .with_columns(
@@ -58,7 +73,7 @@ def compute_rolling_averages(
         )
         .filter(pl.col("day") >= LOOK_BACK_DAYS, pl.col("n_latest") > 0, pl.col("ship_date").is_in(list(ship_dates)))
         .with_columns(
-            pl.when(pl.col("n_week") >= MIN_OBSERVATIONS)
+            pl.when(pl.col("week_n") >= MIN_OBSERVATIONS)
             .then(pl.lit("W7"))
             .when(pl.col("n_latest") >= MIN_OBSERVATIONS)
             .then(pl.lit("EXT28"))
@@ -66,13 +81,23 @@ def compute_rolling_averages(
             .alias("baseline_source")
         )
         .with_columns(
-            pl.when(pl.col("baseline_source") == "W7").then("n_week").otherwise("n_latest").alias("baseline_n"),
-            pl.when(pl.col("baseline_source") == "W7").then("total_week").otherwise("total_latest").alias("sum"),
+            pl.when(pl.col("baseline_source") == "W7").then("week_n").otherwise("n_latest").alias("baseline_n"),
+            pl.when(pl.col("baseline_source") == "W7").then("week_total").otherwise("total_latest").alias("sum"),
         )
         .with_columns(
             pl.when(pl.col("baseline_source") != "NONE")
             .then(to_cases(divide_half_up(pl.col("sum"), pl.col("baseline_n"))))
-            .alias("baseline_cases")
+            .alias("baseline_cases"),
+            pl.when(is_known).then(to_cases(_level_expr(steadying))).alias("level_cases"),
         )
         .pipe(schema.ROLLING_AVERAGES.conform)
     )
+
+
+def _level_expr(steadying: int) -> pl.Expr:
+    # In 128 bits: a total times the observations of four weeks leaves 64 bits from 3 x 10^13 cases.
+    week_n, month_n, week, month = (
+        pl.col(name).cast(pl.Int128) for name in ("week_n", "month_n", "week_total", "month_total")
+    )
+    level = divide_half_up(week * month_n + steadying * month, (week_n + steadying) * month_n)
+    return level.cast(pl.Int64)

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.decimals import PLACES, divide_half_up, to_cases
+from fillrate_assets.core.decimals import PLACES, divide_half_up, multiply_half_up, to_cases, to_units
 from fillrate_assets.fillrate import demand_schema
 from fillrate_assets.fillrate.rules.observations import select_observations
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
@@ -17,6 +17,9 @@ PRIOR_OBSERVATIONS: Final = 20
 """Observations of an index of 1 that are added to those of the weekday: few of them say little."""
 MIN_WEEKDAYS: Final = 2
 """Ship dates of a weekday, at least: on a single one, anything may have happened."""
+STEP: Final = 10
+"""Ten-thousandths to which an index is rounded: all items of a department share it, so a correction of one of them
+should rarely move it (decision 0352)."""
 
 
 def compute_weekday_indices(
@@ -54,7 +57,7 @@ def compute_weekday_indices(
     group = ["dc", "ship_date", "department"]
     wide = {name: pl.col(name).cast(pl.Int128) for name in ("ordered", "n", "all_ordered", "all_n")}
     index = divide_half_up(
-        (wide["ordered"] * wide["all_n"] + prior * wide["all_ordered"]) * PLACES,
+        (wide["ordered"] * wide["all_n"] + prior * wide["all_ordered"]) * (PLACES // STEP),
         (wide["n"] + prior) * wide["all_ordered"],
     )
     known = (pl.col("dates") >= MIN_WEEKDAYS) & (pl.col("all_ordered") > 0)
@@ -67,9 +70,34 @@ def compute_weekday_indices(
         .agg(pl.col("ordered", "n").sum(), pl.len().alias("dates"))
         .with_columns(pl.col("ordered", "n").sum().over(group).name.prefix("all_"))
         .with_columns(
-            pl.when(known).then(to_cases(index.cast(pl.Int64))).otherwise(pl.lit(1)).alias("weekday_index"),
+            pl.when(known).then(to_cases(STEP * index.cast(pl.Int64))).otherwise(pl.lit(1)).alias("weekday_index"),
             pl.col("n").alias("weekday_n"),
         )
         .sort(*group, "weekday")
         .pipe(demand_schema.WEEKDAY_INDICES.conform)
+    )
+
+
+def add_usual_cases(item_days: pl.LazyFrame, indices: pl.LazyFrame) -> pl.LazyFrame:
+    """Add `weekday_index`, 1 where there is none, and `usual_cases`: level times index.
+
+    Args:
+        item_days: dc, ship_date, department and level_cases; null where there is no level.
+        indices: `WEEKDAY_INDICES` as of the same ship dates.
+
+    """
+    today = {
+        "of_department": pl.col("department").fill_null(""),
+        "weekday": pl.col("ship_date").dt.weekday().cast(pl.Int64),
+    }
+    usual = multiply_half_up(to_units("level_cases"), to_units("weekday_index"))
+    return (
+        item_days.with_columns(**today)
+        .join(
+            indices.select("dc", "ship_date", pl.col("department").alias("of_department"), "weekday", "weekday_index"),
+            on=["dc", "ship_date", "of_department", "weekday"],
+            how="left",
+        )
+        .with_columns(pl.col("weekday_index").fill_null(1).cast(demand_schema.WEEKDAY_INDICES.polars["weekday_index"]))
+        .with_columns(to_cases(usual).alias("usual_cases"))
     )

@@ -89,6 +89,9 @@ class Contracts:
     gate: GateLimits = field(default_factory=GateLimits)
     """The shares that a day may have."""
 
+    method: int = 1
+    """Whose estimate is published, 1 or 2."""
+
     @property
     def time_zones(self) -> dict[str, str]:
         """IANA time zone by DC."""
@@ -108,6 +111,7 @@ class Contracts:
             time_zones=self.time_zones,
             times_complete=self.times_complete,
             gate=self.gate,
+            method=self.method,
         )
 
 

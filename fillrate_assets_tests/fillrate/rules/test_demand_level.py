@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from polars.testing import assert_frame_equal
 
-from fillrate_assets.fillrate import demand_schema, schema
-from fillrate_assets.fillrate.rules.demand_level import compute_demand_levels
+from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.rolling_baseline import compute_rolling_averages
 from fillrate_assets_tests.factories.fillrate_frames import DAY, Row, make_calendar, make_item_days, take_only_row
 from fillrate_assets_tests.factories.histories import EXAMPLES, draw_histories
@@ -31,7 +30,7 @@ def make_history(cases_by_day: dict[int, int], **everyday: str | int | None) -> 
 
 
 def compute_level(days: pl.LazyFrame, steadying: int = 4) -> tuple[object, ...]:
-    row: Row = take_only_row(compute_demand_levels(days, [DAY], steadying=steadying))
+    row: Row = take_only_row(compute_rolling_averages(days, [DAY], steadying=steadying))
     return row["level_cases"], row["week_n"], row["month_n"]
 
 
@@ -73,8 +72,8 @@ def test_out_days_flow_items_and_unseen_items_are_not_observed() -> None:
 def test_a_day_without_lines_is_observed_where_the_calendar_calls_it_open() -> None:
     days = pl.concat([make_history({1: 10, 2: 10, 3: 10}), make_history({4: 0}, lines=0)])
     opened = make_calendar({"ship_date": DAY - timedelta(days=4)})
-    assert take_only_row(compute_demand_levels(days, [DAY]))["month_n"] == 3
-    assert take_only_row(compute_demand_levels(days, [DAY], opened))["level_cases"] == Decimal("7.5")
+    assert take_only_row(compute_rolling_averages(days, [DAY]))["month_n"] == 3
+    assert take_only_row(compute_rolling_averages(days, [DAY], opened))["level_cases"] == Decimal("7.5")
 
 
 def test_the_largest_quantities_fit() -> None:
@@ -84,23 +83,21 @@ def test_the_largest_quantities_fit() -> None:
 
 @pytest.mark.parametrize("dates", [[], [DAY], [DAY + timedelta(days=9), DAY]])
 def test_only_the_requested_ship_dates_are_answered(dates: list[date]) -> None:
-    frame = compute_demand_levels(make_history({1: 10, 2: 20, 3: 60}), dates).collect().sort(KEY)
-    demand_schema.DEMAND_LEVELS.validate(frame)
+    frame = compute_rolling_averages(make_history({1: 10, 2: 20, 3: 60}), dates).collect().sort(KEY)
+    schema.ROLLING_AVERAGES.validate(frame)
     assert frame["ship_date"].to_list() == sorted(dates)
 
 
 def test_no_item_days_have_no_levels() -> None:
-    assert compute_demand_levels(schema.ITEM_DAYS.make_empty(), [DAY]).collect().is_empty()
+    assert compute_rolling_averages(schema.ITEM_DAYS.make_empty(), [DAY]).collect().is_empty()
 
 
 @settings(max_examples=EXAMPLES)
 @given(days=draw_histories())
 def test_there_is_a_level_wherever_there_is_a_rolling_average(days: pl.DataFrame) -> None:
-    levels = compute_demand_levels(days.lazy(), DATES).collect().sort(KEY)
-    averages = compute_rolling_averages(days.lazy(), DATES).collect().sort(KEY)
-    demand_schema.DEMAND_LEVELS.validate(levels)
-    assert_frame_equal(levels.select(KEY), averages.select(KEY))
-    assert levels["level_cases"].is_null().to_list() == averages["baseline_cases"].is_null().to_list()
+    averages = compute_rolling_averages(days.lazy(), DATES).collect()
+    schema.ROLLING_AVERAGES.validate(averages)
+    assert averages["level_cases"].is_null().to_list() == averages["baseline_cases"].is_null().to_list()
 
 
 @settings(max_examples=EXAMPLES)
@@ -108,8 +105,8 @@ def test_there_is_a_level_wherever_there_is_a_rolling_average(days: pl.DataFrame
 def test_ten_times_the_orders_are_ten_times_the_level(days: pl.DataFrame) -> None:
     # Up to the rounding of the fourth place.
     more = days.with_columns((pl.col("ordered_cases") * 10).cast(days.schema["ordered_cases"]))
-    tenfold = compute_demand_levels(more.lazy(), DATES).select(*KEY, pl.col("level_cases").alias("tenfold"))
-    both = compute_demand_levels(days.lazy(), DATES).join(tenfold, on=KEY).collect()
+    tenfold = compute_rolling_averages(more.lazy(), DATES).select(*KEY, pl.col("level_cases").alias("tenfold"))
+    both = compute_rolling_averages(days.lazy(), DATES).join(tenfold, on=KEY).collect()
     apart = pl.col("tenfold").cast(pl.Float64) - 10 * pl.col("level_cases").cast(pl.Float64)
     assert both.filter(apart.abs() > 0.00051).is_empty()
 
@@ -121,8 +118,8 @@ def test_a_level_sees_nothing_of_its_day_or_later_and_no_order_of_rows(days: pl.
     later = days.with_columns(
         pl.when(pl.col("ship_date") >= before).then(99).otherwise("ordered_cases").alias("ordered_cases")
     ).cast(days.schema)
-    expected = compute_demand_levels(days.lazy(), [before]).collect().sort(KEY)
-    assert_frame_equal(compute_demand_levels(later.lazy(), [before]).collect().sort(KEY), expected)
-    assert_frame_equal(compute_demand_levels(days.reverse().lazy(), [before]).collect().sort(KEY), expected)
-    alone = compute_demand_levels(days.lazy(), DATES).collect().sort(KEY).filter(pl.col("ship_date") == before)
+    expected = compute_rolling_averages(days.lazy(), [before]).collect().sort(KEY)
+    assert_frame_equal(compute_rolling_averages(later.lazy(), [before]).collect().sort(KEY), expected)
+    assert_frame_equal(compute_rolling_averages(days.reverse().lazy(), [before]).collect().sort(KEY), expected)
+    alone = compute_rolling_averages(days.lazy(), DATES).collect().sort(KEY).filter(pl.col("ship_date") == before)
     assert_frame_equal(alone, expected)

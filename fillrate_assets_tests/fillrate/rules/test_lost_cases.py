@@ -16,8 +16,11 @@ from fillrate_assets_tests.factories.fillrate_frames import (
     Row,
     make_averages,
     make_calendar,
+    make_factor_weights,
     make_item_days,
+    make_network_factors,
     make_waivers,
+    make_weekday_indices,
     take_only_row,
 )
 
@@ -27,10 +30,10 @@ UNSEEN: Final = {"instock": None}
 FLOW: Final = {"item_type": "FLOW"}
 
 
-def compute_record(day: Row, average: Row | None = None, waived: tuple[Row, ...] = ()) -> Row:
+def compute_record(day: Row, average: Row | None = None, waived: tuple[Row, ...] = (), **method_2: Any) -> Row:  # noqa: ANN401 - as of the rule
     """Compute the record of one item-day; its baseline is 38 cases unless given."""
     frame = lost_cases.compute_lost_cases(
-        make_item_days(day), make_averages(average or {}), make_waivers(*waived), make_calendar({})
+        make_item_days(day), make_averages(average or {}), make_waivers(*waived), make_calendar({}), **method_2
     )
     schema.LOST_CASES.validate(frame.collect())
     return take_only_row(frame)
@@ -229,8 +232,62 @@ def test_overlapping_waivers_do_not_double_a_record() -> None:
     )
 
 
-def test_every_record_has_its_method_version() -> None:
-    assert compute_record({})["method_version"] == schema.METHOD_VERSION
+@pytest.mark.parametrize("method", [1, 2])
+def test_every_record_says_whose_estimate_it_is(method: int) -> None:
+    assert compute_record({}, method=method)["method_version"] == method
+
+
+# A level of 36 x 1.25 for the weekday x (1 + 0.5 x 0.2) = 49.5.
+FOLLOWED: Final[dict[str, Any]] = {
+    "indices": make_weekday_indices({"weekday_index": "1.25"}),
+    "factors": make_network_factors({"network_factor": "1.2", "network_dcs": 3}),
+    "weights": make_factor_weights({"factor_weight": "0.5"}),
+}
+
+
+@pytest.mark.parametrize(
+    ("day", "method_1", "method_2"),
+    [
+        ({**OUT, **make_quantities(20, 0)}, 18, Decimal("29.5")),
+        ({**OUT, **make_quantities(0, 0)}, 38, Decimal("49.5")),
+        # Something shipped, so the orders were in.
+        ({**OUT, **make_quantities(20, 5)}, 18, 0),
+        ({**OUT, **make_quantities(60, 0)}, 0, 0),
+        ({**UNSEEN, **make_quantities(30, 0)}, 8, Decimal("19.5")),
+    ],
+)
+def test_both_methods_estimate_what_was_out_and_one_counts(day: Row, method_1: int, method_2: Decimal | int) -> None:
+    day = {**day, "contract_committed": True}
+    for method, estimated in ((1, method_1), (2, method_2)):
+        row = compute_record(day, {"level_cases": 36}, method=method, **FOLLOWED)
+        assert (row["method_1_cases"], row["method_2_cases"], row["estimated_cases"]) == (method_1, method_2, estimated)
+        assert row["lost_cases"] == row["confirmed_cases"] + estimated == row["contract_lost_cases"]
+        assert (row["level_cases"], row["week_n"], row["month_n"], row["weekday_index"]) == (36, 6, 24, Decimal("1.25"))
+        followed = ("network_factor", "network_dcs", "factor_weight", "expected_cases")
+        assert [row[name] for name in followed] == [Decimal("1.2"), 3, Decimal("0.5"), Decimal("49.5")]
+
+
+@pytest.mark.parametrize(
+    "day",
+    [make_quantities(10, 8), {**FLOW, **OUT, **make_quantities(10, 8)}, {**UNSEEN, **make_quantities(10, 8)}],
+)
+def test_what_was_not_out_has_no_estimates(day: Row) -> None:
+    for method in (1, 2):
+        row = compute_record(day, method=method, **FOLLOWED)
+        assert {row[column.name] for column in schema.ESTIMATES} == {None}
+        assert row["estimated_cases"] == 0
+
+
+def test_with_too_little_history_nothing_is_expected() -> None:
+    known = {**NO_BASELINE, "level_cases": None, "week_n": 1, "month_n": 2}
+    row = compute_record({**OUT, **make_quantities(12, 0)}, known)
+    assert (row["level_cases"], row["week_n"], row["month_n"], row["expected_cases"]) == (None, 1, 2, None)
+    assert (row["method_1_cases"], row["method_2_cases"]) == (0, 0)
+
+
+def test_an_item_that_was_never_observed_has_no_observations() -> None:
+    row = compute_record({**OUT, "item": "B"})
+    assert (row["level_cases"], row["week_n"], row["month_n"], row["method_2_cases"]) == (None, 0, 0, 0)
 
 
 def find_held_reasons(days: pl.LazyFrame, max_missing_share: float = 0.2) -> list[str]:

@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 
 from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.rules import network_factor
-from fillrate_assets.fillrate.rules.demand_level import compute_demand_levels
+from fillrate_assets.fillrate.rules.rolling_baseline import compute_rolling_averages
 from fillrate_assets.fillrate.rules.weekday_index import compute_weekday_indices
 from fillrate_assets_tests.factories.fillrate_frames import (
     DAY,
@@ -34,7 +34,7 @@ KEY = ["dc", "ship_date", "item"]
 def compute_usual(days: pl.LazyFrame) -> pl.LazyFrame:
     today = days.filter(pl.col("ship_date") == DAY)
     return network_factor.compute_usual_demand(
-        today, compute_demand_levels(days, [DAY]), compute_weekday_indices(days, [DAY])
+        today, compute_rolling_averages(days, [DAY]), compute_weekday_indices(days, [DAY])
     )
 
 
@@ -64,9 +64,8 @@ def test_what_is_usual_is_the_level_times_the_index_of_the_weekday() -> None:
         if (DAY - timedelta(days=back)).isoweekday() < 6
     ]
     row = take_only_row(compute_usual(make_item_days(*history, {"ordered_cases": 7})))
-    # A mean of 10 in the week and in all; (4 x 8 + 20 x 10) / (24 x 10) for Thursdays.
-    assert (row["level_cases"], row["weekday_index"], row["usual_cases"]) == (10, Decimal("0.9667"), Decimal("9.667"))
-    assert (row["week_n"], row["month_n"], row["observed_cases"]) == (5, 20, 7)
+    # A mean of 10 in the week and in all; (4 x 8 + 20 x 10) / (24 x 10) = 0.967 for Thursdays.
+    assert (row["usual_cases"], row["observed_cases"]) == (Decimal("9.67"), 7)
 
 
 def test_items_that_are_out_are_not_observed_and_items_without_a_level_have_no_row() -> None:
@@ -127,8 +126,8 @@ def test_the_fit_sums_what_followed_the_factor() -> None:
     [
         # 60 / (100 + 2 x 10): the prior counts as two item-days of mean size, here 10 cases.
         ([make_fit(60, 100)], Decimal("0.5")),
-        # Days add up: 120 / (200 + 20).
-        ([make_fit(60, 100), make_fit(60, 100, back=7)], Decimal("0.5455")),
+        # Days add up: 120 / (200 + 20) = 0.54545..., to two places.
+        ([make_fit(60, 100), make_fit(60, 100, back=7)], Decimal("0.55")),
         # What goes the other way is not followed, what goes farther not beyond.
         ([make_fit(-60, 100)], 0),
         ([make_fit(999, 100)], 1),
@@ -213,7 +212,7 @@ def test_factors_depend_neither_on_the_order_of_rows_nor_on_other_items(days: pl
 @given(days=draw_histories())
 def test_cases_or_dozens_make_the_same_factors_and_weights(days: pl.DataFrame) -> None:
     usual = compute_usual(days.lazy()).sort(KEY).collect()
-    quantities = ["level_cases", "usual_cases", "observed_cases"]
+    quantities = ["usual_cases", "observed_cases"]
     dozens = usual.with_columns((pl.col(quantities) * 12).cast(usual.schema["usual_cases"]))
     found = [network_factor.compute_network_factors(frame.lazy()).collect() for frame in (usual, dozens)]
     assert_frame_equal(*found)
@@ -225,6 +224,6 @@ def test_only_todays_factor_sees_today(days: pl.DataFrame) -> None:
     later = days.with_columns(
         pl.when(pl.col("ship_date") == DAY).then(99).otherwise("ordered_cases").alias("ordered_cases")
     ).cast(days.schema)
-    columns = ["dc", "item", "level_cases", "weekday_index", "usual_cases"]
+    columns = ["dc", "item", "usual_cases"]
     found = [compute_usual(frame.lazy()).select(columns).sort("dc", "item").collect() for frame in (days, later)]
     assert_frame_equal(*found)

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from polars.testing import assert_frame_equal
 
 from fillrate_assets.fillrate.rules import network_factor
-from fillrate_assets.fillrate.rules.demand_level import compute_demand_levels
-from fillrate_assets.fillrate.rules.unbiased_estimate import compute_expected_demand
+from fillrate_assets.fillrate.rules.rolling_baseline import compute_rolling_averages
+from fillrate_assets.fillrate.rules.unbiased_estimate import add_expected_cases
 from fillrate_assets.fillrate.rules.weekday_index import compute_weekday_indices
 from fillrate_assets_tests.factories.fillrate_frames import DAY, make_item_days
 from fillrate_assets_tests.factories.histories import draw_histories
@@ -38,14 +38,14 @@ class Method2:
 def compute(days: pl.DataFrame, dates: Sequence[date], earlier_fits: pl.DataFrame | None = None) -> Method2:
     """Compute method 2 of some ship dates from scratch, but for fits of days before them that are known."""
     today = days.lazy().filter(pl.col("ship_date").is_in(dates))
-    levels = compute_demand_levels(days.lazy(), dates).collect()
+    levels = compute_rolling_averages(days.lazy(), dates).collect()
     indices = compute_weekday_indices(days.lazy(), dates).collect()
     usual = network_factor.compute_usual_demand(today, levels.lazy(), indices.lazy()).collect()
     factors = network_factor.compute_network_factors(usual.lazy()).collect()
     fits = network_factor.compute_factor_fits(usual.lazy(), factors.lazy()).collect()
     known = fits if earlier_fits is None else pl.concat([earlier_fits.filter(~pl.col("ship_date").is_in(dates)), fits])
     weights = network_factor.learn_factor_weights(known.lazy(), dates).collect()
-    expected = compute_expected_demand(usual.lazy(), factors.lazy(), weights.lazy()).collect()
+    expected = add_expected_cases(usual.lazy(), factors.lazy(), weights.lazy()).collect()
     return Method2(levels, indices, factors, fits, weights, expected)
 
 

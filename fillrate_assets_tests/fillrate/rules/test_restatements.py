@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.restatements import KEY, find_restatements
-from fillrate_assets_tests.factories.rows import DAY, make_records
+from fillrate_assets_tests.factories.rows import DAY, make_out_records, make_records
 
 BY_FACTS = "orders, shipments or snapshot of the day corrected"
 BY_BASELINE = "an earlier day was corrected: the baseline moved"
+BY_LEVEL = "an earlier day was corrected: the level or the weekday moved"
+BY_METHOD = "the other method's estimate is published"
+BY_NETWORK = "what other DCs sold that day, or how far the DC follows them, moved"
+BY_CALIBRATION = "another item of the day moved: the calibration with it"
 BY_MASTER = "item master, waivers or method changed"
 
 
@@ -27,7 +31,7 @@ BY_MASTER = "item master, waivers or method changed"
         ({"baseline_cases": Decimal("9.5")}, BY_BASELINE),
         ({"baseline_source": "NONE"}, BY_BASELINE),
         ({"vendor": "V2"}, BY_MASTER),
-        ({"method_version": 2}, BY_MASTER),
+        ({"method_version": 2}, BY_METHOD),
     ],
 )
 def test_a_changed_value_is_logged_with_why(change: dict[str, Any], cause: str) -> None:
@@ -37,6 +41,36 @@ def test_a_changed_value_is_logged_with_why(change: dict[str, Any], cause: str) 
     shown = after[field].cast(pl.String).item()
     assert new is not None
     assert find_restatements(before, after).rows() == [("DC01", DAY, "A", field, old, shown, cause)]
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"baseline_n": 7, "level_cases": Decimal(8)}, BY_BASELINE),
+        ({"level_cases": Decimal(8), "network_factor": Decimal("1.1")}, BY_LEVEL),
+        ({"week_n": 5}, BY_LEVEL),
+        ({"weekday_index": Decimal("1.1"), "calibration": Decimal("0.9")}, BY_LEVEL),
+        ({"network_factor": Decimal("1.1"), "calibration": Decimal("0.9")}, BY_NETWORK),
+        ({"network_dcs": 3}, BY_NETWORK),
+        ({"factor_weight": Decimal("0.5")}, BY_NETWORK),
+        ({"calibration": Decimal("0.9")}, BY_CALIBRATION),
+        ({"method_version": 2, "level_cases": Decimal(8)}, BY_METHOD),
+        ({"ordered_cases": Decimal(11), "method_version": 2}, BY_FACTS),
+    ],
+)
+def test_what_moved_first_is_the_cause(change: dict[str, Any], cause: str) -> None:
+    moved = {**change, "expected_cases": Decimal(1), "method_2_cases": Decimal(1)}
+    found = find_restatements(make_out_records({}), make_out_records(moved))
+    assert found.select("field", "cause").rows() == [(field, cause) for field in sorted(moved)]
+
+
+def test_estimates_are_no_restatement_of_a_record_that_is_older_than_method_2() -> None:
+    out = {"path": "STOCK_OUT"}
+    assert find_restatements(make_records(out), make_out_records({})).is_empty()
+    both = find_restatements(make_records(out), make_out_records({"baseline_n": 7}))
+    assert both.select("field", "cause").rows() == [("baseline_n", BY_BASELINE)]
+    # One that was in stock has none either, and is restated as a whole once it was out.
+    assert "method_2_cases" in find_restatements(make_records({}), make_out_records({}))["field"]
 
 
 def test_what_the_day_itself_changed_explains_the_rest() -> None:

@@ -43,7 +43,7 @@ def find_index(frame: pl.LazyFrame, weekday: int, department: str = "D1") -> Dec
     [
         (0, Decimal("1.8"), Decimal("0.8")),
         # (4 x 18 + 20 x 10) / (24 x 10), (4 x 8 + 20 x 10) / (24 x 10).
-        (20, Decimal("1.1333"), Decimal("0.9667")),
+        (20, Decimal("1.133"), Decimal("0.967")),
     ],
 )
 def test_a_weekday_is_compared_with_all_days(prior: int, friday: Decimal, thursday: Decimal) -> None:
@@ -53,7 +53,7 @@ def test_a_weekday_is_compared_with_all_days(prior: int, friday: Decimal, thursd
 
 def test_many_items_need_no_prior() -> None:
     items = [{**row, "item": f"{number}"} for row in make_weeks() for number in range(100)]
-    assert find_index(compute_weekday_indices(make_item_days(*items), [DAY]), FRIDAY) == Decimal("1.7619")
+    assert find_index(compute_weekday_indices(make_item_days(*items), [DAY]), FRIDAY) == Decimal("1.762")
 
 
 def test_departments_and_dcs_have_their_own() -> None:
@@ -131,4 +131,4 @@ def test_the_indices_weigh_up_to_one(days: pl.DataFrame) -> None:
         .filter(~pl.col("unknown"))
         .collect()
     )
-    assert groups.filter((pl.col("mean") - 1).abs() > 0.0001).is_empty()
+    assert groups.filter((pl.col("mean") - 1).abs() > 0.0005).is_empty()
