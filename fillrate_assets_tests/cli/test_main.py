@@ -15,7 +15,7 @@ from fillrate_assets import settings
 from fillrate_assets.cli import main
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RecordStore
-from fillrate_assets.fillrate.rules import line_classification, shipments
+from fillrate_assets.fillrate.rules import line_classification, shipments, units_of_measure
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.factories import directories
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
@@ -310,7 +310,7 @@ def test_files_are_judged_by_the_shares_of_the_settings(
 def test_a_sum_that_has_no_room_is_one_line(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for rules in (line_classification, shipments):
+    for rules in (line_classification, shipments, units_of_measure):
         monkeypatch.setattr(rules, "MAX_QUANTITY", 10**18)
     directory = directories.write_minimal_directory(tmp_path / "in")
     _add_order_lines(directory, *[f"DC01,2024-05-16,O1,{line},A,{6 * 10**13}" for line in (2, 3)])
