@@ -1,18 +1,15 @@
-"""Header names: which column of a file a contract means, whatever its case, blanks and underscores.
+"""Header names that mean a column of a contract, though they are not called like it: which a mapping may name.
 
-Names that only come near are said, never taken: what they mean is for the mapping to say.
+Which header is called like a column belongs to `storage.header_names`.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Final
 
-_SEPARATORS: Final = re.compile(r"[\s_\-./]+")
-_WORDS: Final = re.compile(r"[^\W_]+")
+from fillrate_assets.storage.header_names import WORDS, normalize
+
 _DECISIVE: Final = frozenset(
     {
         *("uom", "pack_size", "status", "cancel_reason", "line_type", "schedule_line", "substitute_for_line"),
@@ -21,27 +18,6 @@ _DECISIVE: Final = frozenset(
     }
 )
 """Columns that a contract can lack, and whose absence changes numbers."""
-_NEAR: Final = 0.84
-"""Two letters that changed places, or one of six that is wrong; `shipped_at` and `ship_date` are far from it."""
-
-
-def normalize(name: str) -> str:
-    """Normalize a header name: without case, blanks and underscores."""
-    return _SEPARATORS.sub("", unicodedata.normalize("NFKC", name).casefold())
-
-
-def find_header(wanted: str, headers: Sequence[str]) -> list[str]:
-    """Find the headers that are called as is wanted: exactly, else without regard to case, blanks and underscores."""
-    if wanted in headers:
-        return [wanted]
-    return [header for header in headers if normalize(header) == normalize(wanted)]
-
-
-def find_near_misses(absent: Collection[str], headers: Sequence[str]) -> dict[str, str]:
-    """Find headers that may be misspelt: contract name -> header."""
-    by_name = {normalize(header): header for header in headers}
-    near = {name: get_close_matches(normalize(name), by_name, 1, _NEAR) for name in absent}
-    return {name: by_name[found[0]] for name, found in near.items() if found}
 
 
 def find_known_names(
@@ -56,7 +32,7 @@ def find_known_names(
 
     """
     by_name = {normalize(header): header for header in headers}
-    by_words = {frozenset(_WORDS.findall(header.casefold())): header for header in headers}
+    by_words = {frozenset(WORDS.findall(header.casefold())): header for header in headers}
     found = {}
     for column in absent:
         if column not in _DECISIVE:
@@ -67,11 +43,6 @@ def find_known_names(
         if header := of_name or with_more:
             found[column] = header
     return found
-
-
-def is_typo(wanted: str, header: str) -> bool:
-    """Return whether a header is one name misspelt, not another that has a word more."""
-    return len(_WORDS.findall(header)) <= len(_WORDS.findall(wanted))
 
 
 def describe_near_misses(table: str, near: Mapping[str, str]) -> str:

@@ -18,9 +18,10 @@ from fillrate_assets.core.conventions import Conventions
 from fillrate_assets.core.decimals import CASES
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.numbers import read_numbers
-from fillrate_assets.fillrate.sources import header_names
 from fillrate_assets.fillrate.sources.erp_names import COLUMN_NAMES
+from fillrate_assets.fillrate.sources.header_names import describe_near_misses, find_known_names
 from fillrate_assets.fillrate.sources.table_mapping import ANY_VALUE, JoinMapping, TableMapping
+from fillrate_assets.storage import header_names
 from fillrate_assets.storage.csv_reader import MalformedRow, find_doubled
 from fillrate_assets.storage.file_formats import FileRows, locate, read_files, translate_reader_errors
 
@@ -189,10 +190,10 @@ def _ask_for_near_misses(
     near = header_names.find_near_misses(absent, [header for header in original.columns if header not in used])
     typos = {column: header for column, header in near.items() if header_names.is_typo(column, header)}
     if typos:
-        msg = f"{where}: {header_names.describe_near_misses(name, typos)}"
+        msg = f"{where}: {describe_near_misses(name, typos)}"
         raise ContractViolation(msg)
     free = [header for header in original.columns if header not in used]
-    known = header_names.find_known_names(absent, COLUMN_NAMES.get(name, {}), free)
+    known = find_known_names(absent, COLUMN_NAMES.get(name, {}), free)
     return tuple(
         f"{where}: column {header} is not read; if it is {column}, name it in [{name}.columns] of the mapping"
         for column, header in {**known, **near}.items()

@@ -36,10 +36,10 @@ from fillrate_assets.fillrate.sources.erp_names import (
 from fillrate_assets.fillrate.sources.erp_names import (
     LINE_TYPES as LINE_TYPES_OF_SYSTEMS,
 )
-from fillrate_assets.fillrate.sources.header_names import normalize
 from fillrate_assets.fillrate.sources.table_mapping import ANY_VALUE
 from fillrate_assets.storage.file_formats import SUFFIXES, describe_contents, read_files, translate_reader_errors
 from fillrate_assets.storage.file_mapping import FileMapping
+from fillrate_assets.storage.header_names import normalize
 
 _SAMPLE_ROWS: Final = 1_000
 _NEAR: Final = 0.88
