@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fillrate_assets.cli import stopping
+from fillrate_assets.cli.cases import CASES
 from fillrate_assets.cli.dead_letters import make_group, print_lines
 from fillrate_assets.cli.progress import add_findings_option
 from fillrate_assets.core import extras
@@ -21,27 +22,13 @@ if TYPE_CHECKING:
     from fillrate_assets.messaging.dead_letters import DeadLetters
 
 
-class _Cases(click.ParamType[Decimal]):
-    name = "cases"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
-        """Read a quantity, with four decimals at most."""
-        try:
-            cases = Decimal(str(value))
-        except InvalidOperation:
-            self.fail(f"{value} is not a number", param, ctx)
-        if not cases.is_finite() or cases < 0 or cases >= 10**14 or cases != round(cases, 4):
-            self.fail(f"{value} is no quantity of cases: 0 or more, with four decimals at most", param, ctx)
-        return cases
-
-
 class _Line(click.ParamType[tuple[str, Decimal]]):
     name = "item=cases"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Decimal]:
         """Read a line of an order."""
         item, _, number = str(value).rpartition("=")
-        cases = _Cases().convert(number, param, ctx)
+        cases = CASES.convert(number, param, ctx)
         if not item or not cases:
             self.fail(f"{value} is no line of an order: ITEM=CASES, with more than nothing", param, ctx)
         return item, cases
@@ -85,7 +72,7 @@ def demo(*, orders: int, items: int, seed: int, findings: Path | None) -> None:
 @inventory.command("set")
 @click.argument("dc")
 @click.argument("item")
-@click.argument("cases", type=_Cases())
+@click.argument("cases", type=CASES)
 @click.option("--by", default="command", show_default=True, help="Who counted.")
 def set_count(dc: str, item: str, cases: Decimal, by: str) -> None:
     """Set what a DC has of an item, as it was counted; the same count again changes nothing.

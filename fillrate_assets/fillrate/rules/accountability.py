@@ -21,3 +21,8 @@ def name_accountable(path: pl.Expr, reason: pl.Expr) -> pl.Expr:
     """Name who is accountable for what was lost on a path for a reason (X12 element 892), out of `ACCOUNTABLE`."""
     by_path = path.replace_strict(_BY_PATH, default="unknown", return_dtype=pl.String)
     return reason.replace_strict(_BY_REASON, default=by_path, return_dtype=pl.String)
+
+
+def lacks_stock(path: pl.Expr, reason: pl.Expr) -> pl.Expr:
+    """Return whether cases were lost for want of stock that the vendor did not supply: more of it would save them."""
+    return name_accountable(path, reason) == "vendor"
