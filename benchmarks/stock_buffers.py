@@ -119,7 +119,7 @@ def _score_day(
     for target in TARGETS:
         wanted = terms.filter(ship_date=day).lazy().with_columns(pl.lit(target).cast(RATE).alias("quantile"))
         held = recommend_buffers(wanted, today, pools, schema.POSITIONS.make_empty(), deviations).collect()
-        came = errors.filter(ship_date=day).select(*_KEY, "came_cases")
+        came = errors.filter(made_on=day).select("dc", "item", pl.col("made_on").alias("ship_date"), "came_cases")
         yield held.join(came, on=_KEY).select("came_cases", *METHODS.values(), pl.lit(target).alias("target"))
 
 

@@ -53,6 +53,10 @@ from fillrate_assets.orchestration import resources
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager
 from fillrate_assets.orchestration.run_concurrency import DcLock
+from fillrate_assets.replenishment.defs import assets as replenishment_assets
+from fillrate_assets.replenishment.defs import checks as replenishment_checks
+from fillrate_assets.replenishment.defs import resources as replenishment_resources
+from fillrate_assets.replenishment.defs.resources import Supply
 from fillrate_assets.settings import Settings, SourceTable
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
@@ -65,6 +69,7 @@ RESOURCES: Final = {
     **buffer_resources.RESOURCES,
     **fulfillment_resources.RESOURCES,
     **inventory_resources.RESOURCES,
+    **replenishment_resources.RESOURCES,
 }
 """How the UI shows each system, by resource key."""
 
@@ -112,8 +117,9 @@ def make_systems(settings: Settings) -> dict[str, Any]:
         "view_mail": ViewMail(settings),
         "fulfillment_pipeline": FulfillmentPipeline.from_settings(settings),
         "stock_network": StockNetwork(settings, make_snapshot_feed(database)),
+        "supply": Supply(database, record_store.read_calendar),
         "lake": lake,
-        "io_manager": LakeIOManager(lake, assets.TABLES),
+        "io_manager": LakeIOManager(lake, {**assets.TABLES, **replenishment_assets.TABLES}),
         "dc_lock": DcLock(DcLockStore(database)),
     }
 
@@ -240,6 +246,11 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
         selection=health_checks.select_checks(),
         description="Checks that no day is left behind, yesterday is complete, and the sources deliver.",
     )
+    stock_buffers = dg.define_asset_job(
+        replenishment_assets.JOB,
+        selection=dg.AssetSelection.groups(replenishment_assets.AREA),
+        description="Makes stock buffers of a DC's days: what to hold, when to reorder, and what became of it.",
+    )
     tick = dg.define_asset_job(
         buffer_assets.JOB,
         selection=dg.AssetSelection.groups(buffer_assets.AREA),
@@ -277,6 +288,7 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
             fulfillment_checks.PIPELINE,
             *inventory_assets.build(settings.first_ship_date, own),
             inventory_assets.HEALTH,
+            *replenishment_assets.build(settings, own),
         ],
         asset_checks=[
             *checks.build(settings),
@@ -284,6 +296,7 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
             *buffer_checks.build(settings),
             *fulfillment_checks.CHECKS,
             inventory_assets.reconciliation_age,
+            *replenishment_checks.build(settings),
         ],
         jobs=[
             job,
@@ -296,6 +309,7 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
             reconciliation,
             counts,
             saved_views.saved_views,
+            stock_buffers,
         ],
         schedules=[
             health_checks.build_schedule(settings),
@@ -309,6 +323,7 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
             *sensors.build(JOB),
             fulfillment_assets.fulfillment_summary,
             inventory_assets.inventory_summary,
+            replenishment_assets.build_sensor(),
         ],
         # A multiprocess step costs 2 CPU-seconds before it does anything; an in-process one, a sixteenth.
         executor=dg.in_process_executor,

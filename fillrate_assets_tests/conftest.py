@@ -14,10 +14,13 @@ from uuid import uuid4
 
 import dagster as dg
 import hypothesis
+import polars as pl
 import pytest
 
 from fillrate_assets.environments import ENVIRONMENTS
 from fillrate_assets.fillrate.record_store import RECORDS, RESTATEMENTS, RecordStore
+from fillrate_assets.replenishment.schema import INPUT_REJECTS, SUPPLY_TERMS
+from fillrate_assets.replenishment.supply_store import SupplyStore
 from fillrate_assets.sample.network import Network
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.fixtures import c_environment, cloud
@@ -39,6 +42,11 @@ TINY = Network(seed=3, dcs=2, items=100, days=12, last=date(2026, 3, 14))
 """For what needs no days beyond those that depend on a day: a run costs what its days cost."""
 
 DC = "DC01"
+SHORT_TERMS = pl.DataFrame(
+    [{"dc": DC, "valid_from": SMALL.first, "lead_time_days": 2, "review_days": 1}], schema=SUPPLY_TERMS.polars
+)
+"""Of a DC whose protection periods are past within the network: two days of lead time, reviewed daily."""
+
 DAYS = [SMALL.first + timedelta(days=number) for number in range(5)]
 CORRECTED = DAYS[:3]
 
@@ -124,6 +132,20 @@ def network_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def published_template(network_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same home after the main job has run for everything. Tests take copies."""
     return _publish(tmp_path_factory, "published", network_template)
+
+
+@pytest.fixture(scope="session")
+def stock_buffers_template(published_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same home with stock buffers of all days of `DC`, by `SHORT_TERMS`. Tests take copies."""
+
+    def make(directory: Path) -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch, open_in_memory() as instance:
+            clear_environment(monkeypatch)
+            home = Home(copy_home(published_template, directory))
+            SupplyStore(home.store.database).replace_terms(SHORT_TERMS, INPUT_REJECTS.make_empty().collect())
+            home.make_stock_buffers(instance, DC, SMALL.first, SMALL.last)
+
+    return make_once(tmp_path_factory, "stock buffers", make) / "home"
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from fillrate_assets.fillrate.watermark import DatabaseWatermark, ParameterStore
 from fillrate_assets.fulfillment import schema as fulfillment_schema
 from fillrate_assets.inventory import schema as inventory_schema
 from fillrate_assets.notifications.platform_outbox import Outbox
+from fillrate_assets.replenishment.defs import assets as replenishment
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.fixtures.patience import PATIENCE_SECONDS
@@ -55,6 +56,10 @@ ASSETS = {
     "stock_changes": {"sqlite"},
     "copies": {"sqlite"},
     "reconciliation": {"sqlite", "polars"},
+    "protection_forecasts": {"parquet", "polars"},
+    "forecast_errors": {"parquet", "polars"},
+    "stock_buffer_recommendations": {"sqlite", "parquet", "polars"},
+    "stock_buffer_scores": {"sqlite", "parquet", "polars"},
 }
 TABLES = {
     **{key.path[-1]: table for key, table in assets.TABLES.items()},
@@ -76,11 +81,13 @@ TABLES = {
     "stock_changes": inventory_schema.STOCK_CHANGES,
     "copies": inventory_schema.REPLICAS,
     "reconciliation": inventory_schema.STORED_FINDINGS,
+    **{key.path[-1]: table for key, table in replenishment.TABLES.items()},
 }
 COUNTS = {"stock", "stock_changes", "copies"}
 EXTERNAL = {"accepted_events", "transitions", "effects", "order_lines", "shipment_lines", *COUNTS}
 """Workers outside Dagster write them."""
 BUFFERS = [asset.key.path[-1] for asset in buffers.ASSETS]
+REPLENISHMENT = [asset.key.path[-1] for asset in replenishment.ASSETS]
 UPSTREAM = {
     "orders": set(),
     "shipments": set(),
@@ -121,6 +128,23 @@ UPSTREAM = {
     "copies": {"stock_changes"},
     "reconciliation": {"stock", "copies"},
     "inventory_health": {"reconciliation"},
+    "protection_forecasts": {
+        "published_records",
+        "rolling_averages",
+        "weekday_indices",
+        "instock_snapshots",
+        "item_days",
+        "items",
+    },
+    "forecast_errors": {"published_records", "protection_forecasts", "weekday_indices", "item_days"},
+    "stock_buffer_recommendations": {
+        "published_records",
+        "protection_forecasts",
+        "forecast_errors",
+        "instock_snapshots",
+        "item_days",
+    },
+    "stock_buffer_scores": {"published_records", "stock_buffer_recommendations", "item_days"},
 }
 HEALTH = {"platform_health", "tick_health", "pipeline_health", "inventory_health"}
 """What health checks hang on; nothing materializes it."""
@@ -149,6 +173,13 @@ CHECKS = {
     "platform_health.no_day_left_behind": False,
     "published_records.reconciliation": False,
     "rolling_averages.contract": True,
+    "protection_forecasts.contract": True,
+    "forecast_errors.contract": True,
+    "stock_buffer_recommendations.contract": True,
+    "stock_buffer_recommendations.items_without_number": False,
+    "stock_buffer_recommendations.rejected_terms": False,
+    "stock_buffer_scores.contract": True,
+    "stock_buffer_scores.service_reached": False,
     "tick_health.heartbeat": False,
     "unit_timeseries.warehouse_coverage": False,
     "unit_timeseries.master_data_valid": False,
@@ -200,6 +231,7 @@ def test_the_assets_are_these_and_each_says_what_made_of_whom(defs: dg.Definitio
         "fillrate": "team:supply-analytics",
         "fulfillment": "team:fulfillment",
         "inventory": "team:inventory",
+        "replenishment": "team:replenishment",
     }
     for name, spec in specs.items():
         area = spec.key.path[0]
@@ -251,9 +283,10 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
         "inventory_reconciliation",
         "inventory_health",
         "saved_views",
+        "stock_buffers",
     ]
     of_main_job = {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(JOB).nodes}
-    others = {"exports", "history", "reconciliation", *BUFFERS, *EXTERNAL}
+    others = {"exports", "history", "reconciliation", *BUFFERS, *REPLENISHMENT, *EXTERNAL}
     assert of_main_job >= set(ASSETS) - others
     assert not of_main_job & others
     of_tick = {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(buffers.JOB).nodes}
@@ -267,6 +300,7 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
         ("exports", 300),
         ("fulfillment_summary", 60),
         ("inventory_summary", 60),
+        ("stock_buffers", 300),
     ]
     assert sensors[0].job_name == JOB
     assert {sensor.default_status for sensor in sensors} == {dg.DefaultSensorStatus.STOPPED}

@@ -362,7 +362,7 @@ def demo(
     chosen = settings.load()
     before = story.RecordCounts.read(chosen)
     wanted = [launcher.RunRange(dc, network.first, network.last) for dc in network.dc_codes]
-    failed = _run(wanted, processes)
+    failed = run_ranges(wanted, processes)
     launcher.run_job(chosen, health_checks.JOB)
     launcher.write_history(chosen)
     console = Console(width=100, highlight=False)
@@ -437,9 +437,9 @@ def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: 
     chosen = settings.load()
     launcher.upgrade_home(chosen)
     wanted = launcher.choose_ranges(chosen, dcs, first, last, datetime.now(UTC).date())
-    failed = _run(wanted, processes)
+    failed = run_ranges(wanted, processes)
     if again := launcher.choose_awaiting(chosen, wanted):
-        failed = _run(again, processes) or failed
+        failed = run_ranges(again, processes) or failed
     if failed:
         raise click.exceptions.Exit(FAILED)
 
@@ -511,7 +511,7 @@ def _load_sample(network: Network) -> Network:
     return network
 
 
-def _run(wanted: Sequence[RunRange], processes: int) -> bool:
+def run_ranges(wanted: Sequence[RunRange], processes: int) -> bool:
     """Run ranges, print how each went, and return whether any failed."""
     from fillrate_assets import settings
     from fillrate_assets.cli import launcher

@@ -36,6 +36,7 @@ from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import name_step
 from fillrate_assets.orchestration.retries import find_root_cause
 from fillrate_assets.orchestration.sqlite_storage import REPOSITORY_TAG
+from fillrate_assets.replenishment.defs import assets as replenishment_assets
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.database import Database
@@ -59,6 +60,7 @@ class RunRange:
     first: date
     last: date
     dependants_to: date | None = None
+    job: str = JOB
 
     @property
     def days(self) -> list[date]:
@@ -71,7 +73,7 @@ class RunRange:
         What depends on one of them lies in the next, which reads it anyhow.
         """
         spans = partition_key.cut_into_ranges([(self.dc, day) for day in self.days], most)
-        parts = [RunRange(self.dc, span.first, span.last) for span in spans]
+        parts = [RunRange(self.dc, span.first, span.last, job=self.job) for span in spans]
         return [*parts[:-1], replace(parts[-1], dependants_to=self.dependants_to)]
 
     @property
@@ -125,6 +127,30 @@ def choose_ranges(
     return [RunRange(dc, begin, end, min(dependent, published.get(dc, end))) for dc in dcs or active]
 
 
+def choose_published_ranges(
+    settings: Settings, dcs: Sequence[str], first: date | None, last: date | None
+) -> list[RunRange]:
+    """Choose the published days of DCs to make stock buffers of; by default all of them.
+
+    Raises:
+        PermanentFailure: nothing was published of these.
+
+    """
+    ledger = RecordStore(Database.from_settings(settings)).read_ledger()
+    days = pl.col("ship_date")
+    wanted = ledger.filter(
+        pl.col("state") == "PUBLISHED",
+        pl.col("dc").is_in(list(dcs)) if dcs else pl.lit(value=True),
+        days >= (first or date.min),
+        days <= (last or date.max),
+    )
+    if wanted.is_empty():
+        msg = "no day of these was published: `fillrate run` does that"
+        raise PermanentFailure(msg)
+    spans = wanted.group_by("dc").agg(days.min().alias("first"), days.max().alias("last")).sort("dc")
+    return [RunRange(dc, begin, end, job=replenishment_assets.JOB) for dc, begin, end in spans.iter_rows()]
+
+
 def choose_awaiting(settings: Settings, wanted: Sequence[RunRange]) -> list[RunRange]:
     """Choose the days that runs of some DCs found newer substitutes for: they are credited on another ship date."""
     ledger = RecordStore(Database.from_settings(settings)).read_ledger()
@@ -137,7 +163,7 @@ def choose_awaiting(settings: Settings, wanted: Sequence[RunRange]) -> list[RunR
 
 
 def run(settings: Settings, wanted: Sequence[RunRange], processes: int = PROCESSES) -> Iterator[RunResult]:
-    """Run the main job for each range; yields each as it ends.
+    """Run the job of each range, by default the main one; yields each as it ends.
 
     Ranges of one DC go one after another, since the later days need the earlier ones; a failure ends them. Several DCs
     go at a time.
@@ -342,7 +368,7 @@ def _run(settings: Settings, each: RunRange) -> RunResult:
             if (other := partitions.find_runs_by_dc(instance, queued=False).get(each.dc)) is not None:
                 busy = f"run {other} is in progress there: run again when it has ended, or terminate it in the UI"
                 return RunResult(each, None, busy, (), perf_counter() - started)
-            outcome = _execute(settings, instance, JOB, each.tags)
+            outcome = _execute(settings, instance, each.job, each.tags)
     except FillrateError as error:
         return RunResult(each, None, str(error), (), perf_counter() - started)
     return RunResult(each, *outcome, perf_counter() - started)

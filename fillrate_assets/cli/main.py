@@ -22,6 +22,7 @@ from fillrate_assets.cli.fulfillment import fulfillment
 from fillrate_assets.cli.input_files import COMMANDS as FILE_COMMANDS
 from fillrate_assets.cli.inventory import inventory
 from fillrate_assets.cli.outbox import outbox
+from fillrate_assets.cli.replenishment import replenishment
 from fillrate_assets.cli.serve import serve
 from fillrate_assets.cli.subscriptions import subscriptions
 from fillrate_assets.cli.tour import tour
@@ -102,9 +103,20 @@ def cli() -> None:
 
     And the orders between receipt and delivery: what happened to each, and what happens next?
 
-    And the stock: is every DC's count where it should be?
+    And the stock: is every DC's count where it should be, and what should a buyer hold of each item?
     """
 
 
-for command in (*COMMANDS, *FILE_COMMANDS, buffers, fulfillment, inventory, outbox, serve, subscriptions, tour):
+for command in (
+    *COMMANDS,
+    *FILE_COMMANDS,
+    buffers,
+    fulfillment,
+    inventory,
+    outbox,
+    replenishment,
+    serve,
+    subscriptions,
+    tour,
+):
     cli.add_command(command)

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core.decimals import CASES, RATE
-from fillrate_assets.core.table_schema import Column, TableSchema
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 
 MONEY: Final = pl.Decimal(18, 4)
 
@@ -19,6 +19,12 @@ REASONS: Final = ("NO_LEVEL", "NO_DEMAND", "FEW_ERRORS")
 
 ORDER_LIMITS: Final = ("MINIMUM_ORDER", "SHELF_LIFE", "MINIMUM_BEYOND_SHELF_LIFE")
 """What decided how much to order, other than the gap and the case multiple."""
+
+ON_HAND_SOURCES: Final = ("POSITION", "SNAPSHOT")
+"""Where it is known from what is on hand: a stock position, or the instock record of the day."""
+
+DECISIONS: Final = ("ACCEPTED", "CHANGED", "REFUSED")
+"""What a buyer did about a recommendation."""
 
 ITEM_CLASSES: Final = ("A", "B", "C")
 """The items with the first 80 % of a DC's forecast cases, those with the next 15 %, and the others."""
@@ -118,6 +124,37 @@ SUPPLY_TERMS: Final = TableSchema(
 )
 """Terms of supply, effective-dated. A row may have some; each is that of the most specific row that has it."""
 
+STOCK_POSITIONS: Final = TableSchema(
+    "stock_positions",
+    ("dc", "item", "ship_date"),
+    (
+        _DC,
+        _ITEM,
+        Column("ship_date", pl.Date, "Day at whose beginning it is so"),
+        _define_cases("on_hand_cases", "On hand; empty: as the instock record has it", nullable=True),
+        _define_cases("on_order_cases", "On order and not arrived; empty: unknown", nullable=True),
+    ),
+)
+"""What is on hand and on order, as the company's own system says."""
+
+INPUT_REJECTS: Final = TableSchema(
+    "replenishment_rejects",
+    (),
+    (
+        Column("table", pl.String, "supply_terms or stock_positions"),
+        *(Column(key, pl.String, f"Of which {key}; empty: of every", nullable=True) for key in TERM_KEYS),
+        Column("valid_from", pl.Date, "First day that it would hold on; empty: unknown", nullable=True),
+        Column("valid_to", pl.Date, "Last day that it would hold on; empty: open", nullable=True),
+        Column("reason", pl.String, "Why it cannot be used"),
+        Column("raw", pl.String, "The row as it came, as JSON"),
+    ),
+)
+"""Rows of the inputs that cannot be used."""
+
+_REJECTED: Final = Column(
+    "rejected", pl.String, "Why rows of the inputs that would be of it were rejected", nullable=True
+)
+
 ITEM_TERMS: Final = TableSchema(
     "item_terms",
     ITEMS.key,
@@ -133,9 +170,14 @@ ITEM_TERMS: Final = TableSchema(
         Column("unit_price", MONEY, "What a case is sold for", "money/case", nullable=True),
         *_QUANTILE,
         _DEFAULTED,
+        _REJECTED,
     ),
 )
 """The terms of each item and ship date, complete."""
+
+_ON_HAND_SOURCE: Final = Column(
+    "on_hand_source", pl.String, "Where on hand is known from", nullable=True, codes=ON_HAND_SOURCES
+)
 
 POSITIONS: Final = TableSchema(
     "positions",
@@ -146,17 +188,20 @@ POSITIONS: Final = TableSchema(
         _SHIP_DATE,
         _define_cases("on_hand_cases", "On hand", nullable=True),
         _define_cases("on_order_cases", "On order and not arrived", nullable=True),
+        _ON_HAND_SOURCE,
     ),
 )
+"""What is on hand and on order, from wherever it is known."""
 
 FORECASTS: Final = TableSchema(
-    "forecasts",
+    "protection_forecasts",
     ("dc", "item", "ship_date"),
     (
         _DC,
         _ITEM,
         _SHIP_DATE,
         _DEPARTMENT,
+        _VENDOR,
         *_PERIOD,
         *_USUAL,
         _define_cases("lead_forecast_cases", "Forecast over the lead time", nullable=True),
@@ -164,15 +209,18 @@ FORECASTS: Final = TableSchema(
     ),
 )
 
+_MADE_ON: Final = Column("made_on", pl.Date, "Ship date of the forecast, on which the period began")
+_PAST_ON: Final = Column("ship_date", pl.Date, "First day at whose beginning the whole period is past")
+
 FORECAST_ERRORS: Final = TableSchema(
     "forecast_errors",
-    ("dc", "item", "ship_date"),
+    ("dc", "ship_date", "item", "made_on"),
     (
         _DC,
+        _PAST_ON,
         _ITEM,
-        _SHIP_DATE,
+        _MADE_ON,
         _DEPARTMENT,
-        Column("known_from", pl.Date, "First day at whose beginning the whole period is past"),
         _define_cases("forecast_cases", "Forecast over the protection period"),
         _define_cases("came_cases", "What was ordered on the observed days of the period"),
         Column("ratio", RATE, "What came / what was forecast for the same days"),
@@ -200,6 +248,7 @@ RECOMMENDATIONS: Final = TableSchema(
         _define_cases("order_up_to_cases", "What to have on hand and on order", nullable=True),
         _define_cases("on_hand_cases", "On hand; empty: unknown", nullable=True),
         _define_cases("on_order_cases", "On order; empty: unknown, taken as none", nullable=True),
+        _ON_HAND_SOURCE,
         Column(
             "days_of_cover", RATE, "How long what is on hand and on order lasts, 99,999 at most", "days", nullable=True
         ),
@@ -211,6 +260,7 @@ RECOMMENDATIONS: Final = TableSchema(
         _define_cases("normal_order_up_to_cases", "The level by z * sigma * sqrt(L)", nullable=True),
         _define_cases("king_order_up_to_cases", "The level by King's formula", nullable=True),
         _DEFAULTED,
+        _REJECTED,
         Column("reason", pl.String, "Why there is no number", nullable=True, codes=REASONS),
     ),
 )
@@ -224,11 +274,12 @@ LOST_DAYS: Final = TableSchema(
 
 SCORES: Final = TableSchema(
     "stock_buffer_scores",
-    ("dc", "ship_date", "item"),
+    ("dc", "ship_date", "item", "made_on"),
     (
         _DC,
-        _SHIP_DATE,
+        _PAST_ON,
         _ITEM,
+        _MADE_ON,
         Column("item_class", pl.String, "A, B or C, by share of the DC's forecast", codes=ITEM_CLASSES),
         Column("quantile", RATE, "Share of protection periods that the stock was to suffice for", "share"),
         _define_cases("order_up_to_cases", "What was recommended to have on hand and on order"),
@@ -268,3 +319,43 @@ SAVINGS: Final = TableSchema(
     ),
 )
 """Recommendations that would have saved lost cases, each item's best."""
+
+SERVICE_OF_DAY: Final = TableSchema(
+    "stock_buffer_service",
+    ("dc", "ship_date", "item_class", "quantile"),
+    (_DC, _PAST_ON, *(column for column in REACHED_SERVICE.columns if column.name not in {"dc", "reached"})),
+)
+"""`SCORES` of a DC and day in sums, which can be added up over days."""
+
+DECISION_LOG: Final = TableSchema(
+    "stock_buffer_decisions",
+    ("dc", "item", "ship_date", "decided_at"),
+    (
+        _DC,
+        _ITEM,
+        _SHIP_DATE,
+        Column("decided_at", TIMESTAMP, "When", "UTC"),
+        Column("decision", pl.String, "ACCEPTED, CHANGED or REFUSED", codes=DECISIONS),
+        _define_cases("recommended_cases", "What was recommended to order"),
+        _define_cases("ordered_cases", "What the buyer ordered"),
+        _define_cases("position_cases", "On hand and on order then"),
+        Column("reason", pl.String, "Why it was changed or refused", nullable=True),
+        Column("decided_by", pl.String, "Who"),
+    ),
+)
+"""What buyers did about recommendations: rows are added; the latest of a recommendation counts."""
+
+DECIDED_SERVICE: Final = TableSchema(
+    "decided_service",
+    ("decision",),
+    (
+        Column("decision", pl.String, "ACCEPTED, CHANGED or REFUSED", codes=DECISIONS),
+        Column("decided", pl.Int64, "Recommendations decided so", "recommendations"),
+        Column("periods", pl.Int64, "Those of which the whole period was observed", "periods"),
+        Column("served_recommended", pl.Int64, "Periods for which the recommendation sufficed", "periods"),
+        Column("served_decided", pl.Int64, "Periods for which what was ordered sufficed", "periods"),
+        _define_cases("short_recommended_cases", "What came beyond the recommendations"),
+        _define_cases("short_decided_cases", "What came beyond what was ordered"),
+    ),
+)
+"""What decisions did to the score."""

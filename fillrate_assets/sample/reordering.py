@@ -308,7 +308,7 @@ class _Loop:
             past.lazy(), _select_demand(item_days), ship_days, self._indices.lazy()
         ).collect()
         since = day - timedelta(weeks=forecast_errors.POOLED_WEEKS)
-        self._errors = pl.concat([self._errors.filter(pl.col("ship_date") >= since), errors])
+        self._errors = pl.concat([self._errors.filter(pl.col("made_on") >= since), errors])
 
     def _recommend(
         self, day: date, terms: pl.LazyFrame, forecasts: pl.DataFrame, item_days: pl.LazyFrame

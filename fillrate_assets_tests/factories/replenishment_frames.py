@@ -62,7 +62,7 @@ def make_ship_days(first: date, days: int, *, closed: Iterable[int] = (7,), dc: 
 def make_errors(ratios: Sequence[float], **common: object) -> pl.LazyFrame:
     """Make `FORECAST_ERRORS` of items of their own, known on MONDAY, of forecasts of 100 cases."""
     week_before = MONDAY - timedelta(days=7)
-    row: Row = {"ship_date": week_before, "known_from": MONDAY, "forecast_cases": 100, "came_cases": 0, **common}
+    row: Row = {"made_on": week_before, "ship_date": MONDAY, "forecast_cases": 100, "came_cases": 0, **common}
     return make_frame(
         schema.FORECAST_ERRORS, [{**row, "item": str(number), "ratio": each} for number, each in enumerate(ratios)]
     )

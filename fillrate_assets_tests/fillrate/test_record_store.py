@@ -34,6 +34,7 @@ from fillrate_assets.fillrate.record_store import (
 )
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
 from fillrate_assets.fulfillment import accepted_events, transition_log
+from fillrate_assets.replenishment import recommendation_store, supply_store
 from fillrate_assets.storage import sql
 from fillrate_assets.storage.action_log import ACTION_LOG
 from fillrate_assets.storage.database import Database
@@ -104,6 +105,7 @@ def test_the_migrations_make_exactly_the_declared_tables(store: RecordStore) -> 
     with sa.create_engine(store.database.url, connect_args=path, poolclass=sa.NullPool).connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert {transition_log.TRANSITIONS, accepted_events.ACCEPTED_EVENTS, ACTION_LOG} <= {*METADATA.sorted_tables}
+        assert {supply_store.SUPPLY_TERMS, recommendation_store.DECISIONS} <= {*METADATA.sorted_tables}
         assert compare_metadata(context, METADATA) == []
 
 

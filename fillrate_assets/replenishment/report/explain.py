@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
+import polars as pl
+
 from fillrate_assets.core.decimals import format_cases, format_percent
 
 _LIMITS: Final = {
@@ -45,6 +47,10 @@ def explain_recommendation(row: Mapping[str, Any], lost: LostOutOfStock | None =
         )
     if row["defaulted"] is not None:
         parts.append(f"defaults of the DC: {row['defaulted']}")
+    if row["on_hand_source"] == "SNAPSHOT":
+        parts.append("on hand as the instock record has it")
+    if row["rejected"] is not None:
+        parts.append(f"in doubt, for rows were rejected: {row['rejected']}")
     return "; ".join(parts)
 
 
@@ -90,3 +96,20 @@ def _explain_gap(row: Mapping[str, Any]) -> Iterator[str]:
 def count_needed_errors(quantile: Decimal) -> int:
     """Count the errors that a class needs for a quantile: the least n of which q (n + 1), rounded up, is no more."""
     return math.ceil(quantile / (1 - quantile))
+
+
+_DONE: Final = {"ACCEPTED": "accepted", "CHANGED": "changed", "REFUSED": "refused"}
+
+
+def describe_decision(row: Mapping[str, Any]) -> str:
+    """Describe a row of `DECISION_LOG`: what, who and when, how much instead, and why."""
+    at = f"{row['decided_at']:%Y-%m-%d %H:%M} UTC"
+    cases = f"{format_cases(row['ordered_cases'])} ordered, {format_cases(row['recommended_cases'])} recommended"
+    why = f": {row['reason']}" if row["reason"] else ""
+    return f"{_DONE[row['decision']]} by {row['decided_by']}, {at}; {cases}{why}"
+
+
+def describe_decisions(log: pl.DataFrame) -> Iterator[str]:
+    """Describe the decisions about a recommendation, the latest last, which counts."""
+    for row in log.sort("decided_at").iter_rows(named=True):
+        yield describe_decision(row)

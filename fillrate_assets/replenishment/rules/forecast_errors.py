@@ -28,6 +28,35 @@ _POOL: Final = ["dc", "pool"]
 _CLASS: Final = [*_POOL, "class"]
 
 
+def select_foreseen(forecasts: pl.LazyFrame, ship_days: pl.LazyFrame) -> pl.LazyFrame:
+    """Select the forecasts that foresaw at least three quarters of the ship days of their period.
+
+    In the first weeks of a DC it is not known on which weekdays it ships.
+
+    Args:
+        forecasts: `FORECASTS` of past ship dates.
+        ship_days: `SHIP_DAYS` that were.
+
+    """
+    site = ["dc", "ship_date", "protection_days"]
+    ends = pl.col("ship_date") + pl.duration(days="protection_days")
+    counts = (
+        forecasts.select(site)
+        .unique()
+        .with_columns(ends.alias("ends"))
+        .join(ship_days.select("dc", pl.col("ship_date").alias("day")), on="dc")
+        .filter(pl.col("day") >= pl.col("ship_date"), pl.col("day") < pl.col("ends"))
+        .group_by(site)
+        .agg(pl.len().alias("shipped"))
+    )
+    part, whole = _MIN_OBSERVED
+    return (
+        forecasts.join(counts, on=site)
+        .filter(whole * pl.col("period_ship_days") >= part * pl.col("shipped").cast(pl.Int64))
+        .drop("shipped")
+    )
+
+
 def measure_errors(
     forecasts: pl.LazyFrame, demand: pl.LazyFrame, ship_days: pl.LazyFrame, indices: pl.LazyFrame
 ) -> pl.LazyFrame:
@@ -41,7 +70,7 @@ def measure_errors(
 
     Returns:
         `FORECAST_ERRORS` of the periods of which at least three quarters of the ship days were observed. That a
-        period is past is not known here: `known_from` is the first day at whose beginning it is.
+        period is past is not known here: `ship_date` is the first day at whose beginning it is.
 
     """
     made = forecasts.filter(to_units("forecast_cases") > 0)
@@ -65,7 +94,8 @@ def measure_errors(
         .with_columns(forecast.alias("expected"))
         .filter(pl.col("expected") > 0)
         .with_columns(
-            (pl.col("ship_date") + pl.duration(days="protection_days")).alias("known_from"),
+            pl.col("ship_date").alias("made_on"),
+            (pl.col("ship_date") + pl.duration(days="protection_days")).alias("ship_date"),
             to_cases(pl.col("demand")).alias("came_cases"),
             to_rate(pl.col("demand"), pl.col("expected")).alias("ratio"),
         )
@@ -92,7 +122,7 @@ def pool_errors(errors: pl.LazyFrame, as_of: date, pool_of: PoolOf = "dc", weeks
     size, ratio, pooled = pl.col("size"), pl.col("ratio"), pl.col("pooled")
     classes = (pooled // MIN_ERRORS).clip(1, MAX_CLASSES)
     return (
-        errors.filter(pl.col("known_from") <= as_of, pl.col("ship_date") >= since)
+        errors.filter(pl.col("ship_date") <= as_of, pl.col("made_on") >= since)
         .select("dc", _name_pool(pool_of), to_units("forecast_cases").alias("size"), to_units("ratio").alias("ratio"))
         .with_columns(
             size.rank("min").over(_POOL).cast(pl.Int64).alias("place"),

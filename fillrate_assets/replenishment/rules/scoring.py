@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from typing import Final, Literal
 
 import polars as pl
 
-from fillrate_assets.core.decimals import to_cases, to_rate, to_units
+from fillrate_assets.core.decimals import PLACES, to_cases, to_rate, to_units
 from fillrate_assets.replenishment import schema
 
 LISTED: Final = 50
+MOST_POINTS_OFF: Final = Decimal("0.03")
+"""How far the service that is reached may be from its target."""
+
+MIN_PERIODS: Final = 200
+"""Of fewer periods the service that is reached says little: of 200 at 95 %, 1.5 points are chance."""
+
 _A_PERCENT: Final = 80
 _B_PERCENT: Final = 95
 _KEY: Final = ["dc", "ship_date", "item"]
 
+ListOf = Literal["dc", "department", "vendor"]
+"""What has a list of its own."""
+
 
 def score_recommendations(
-    recommendations: pl.LazyFrame, demand: pl.LazyFrame, ship_days: pl.LazyFrame, as_of: date
+    recommendations: pl.LazyFrame,
+    demand: pl.LazyFrame,
+    ship_days: pl.LazyFrame,
+    as_of: date,
+    *,
+    only_new: bool = False,
 ) -> pl.LazyFrame:
     """Score the recommendations whose protection period is past and was observed on every ship day.
 
@@ -29,13 +44,16 @@ def score_recommendations(
         demand: `DEMAND`.
         ship_days: `SHIP_DAYS` that were.
         as_of: the first day that is not known.
+        only_new: whether only periods count that were not past the day before.
 
     Returns:
         `SCORES`.
 
     """
     ends = pl.col("ship_date") + pl.duration(days="protection_days")
-    made = _classify_items(recommendations).filter(pl.col("order_up_to_cases").is_not_null(), ends <= as_of)
+    made = _classify_items(recommendations).filter(
+        pl.col("order_up_to_cases").is_not_null(), (ends == as_of) if only_new else (ends <= as_of)
+    )
     days = (
         made.select(*_KEY, pl.date_ranges("ship_date", ends, closed="left").alias("day"))
         .explode("day", empty_as_null=False)
@@ -53,12 +71,14 @@ def score_recommendations(
     return (
         made.join(days, on=_KEY)
         .with_columns(
+            pl.col("ship_date").alias("made_on"),
+            (pl.col("ship_date") + pl.duration(days="protection_days")).alias("ship_date"),
             to_cases(pl.col("came")).alias("came_cases"),
             (beyond <= 0).alias("served"),
             to_cases(beyond.clip(0)).alias("short_cases"),
         )
         .pipe(schema.SCORES.conform)
-        .sort(_KEY)
+        .sort(schema.SCORES.key)
     )
 
 
@@ -86,24 +106,56 @@ def _classify_items(recommendations: pl.LazyFrame) -> pl.LazyFrame:
 
 def sum_service(scores: pl.LazyFrame) -> pl.LazyFrame:
     """Sum `SCORES` to `REACHED_SERVICE`: by DC, class of item and what was aimed at."""
-    served = pl.col("served").sum().cast(pl.Int64)
+    return add_up_service(sum_service_of_days(scores))
+
+
+def sum_service_of_days(scores: pl.LazyFrame) -> pl.LazyFrame:
+    """Sum `SCORES` to `SERVICE_OF_DAY`."""
     return (
-        scores.group_by("dc", "item_class", "quantile")
+        scores.group_by("dc", "ship_date", "item_class", "quantile")
         .agg(
             pl.len().cast(pl.Int64).alias("periods"),
-            served,
+            pl.col("served").sum().cast(pl.Int64),
             to_cases(to_units("short_cases").sum()).alias("short_cases"),
         )
+        .pipe(schema.SERVICE_OF_DAY.conform)
+        .sort(schema.SERVICE_OF_DAY.key)
+    )
+
+
+def add_up_service(days: pl.LazyFrame) -> pl.LazyFrame:
+    """Add `SERVICE_OF_DAY` of several days up to `REACHED_SERVICE`."""
+    return (
+        days.group_by("dc", "item_class", "quantile")
+        .agg(pl.col("periods", "served").sum(), to_cases(to_units("short_cases").sum()).alias("short_cases"))
         .with_columns(to_rate(pl.col("served"), pl.col("periods")).alias("reached"))
         .pipe(schema.REACHED_SERVICE.conform)
         .sort(schema.REACHED_SERVICE.key)
     )
 
 
+def find_missed_targets(days: pl.LazyFrame) -> pl.LazyFrame:
+    """Find the targets of DCs, over all classes of items, that `SERVICE_OF_DAY` misses by more than a few points.
+
+    Returns:
+        Columns dc, quantile, periods, reached.
+
+    """
+    off = (to_units("reached") - to_units("quantile")).abs()
+    return (
+        days.group_by("dc", "quantile")
+        .agg(pl.col("periods", "served").sum())
+        .with_columns(to_rate(pl.col("served"), pl.col("periods")).alias("reached"))
+        .filter(pl.col("periods") >= MIN_PERIODS, off > int(MOST_POINTS_OFF * PLACES))
+        .select("dc", "quantile", "periods", "reached")
+        .sort("dc", "quantile")
+    )
+
+
 def list_savings(
     recommendations: pl.LazyFrame,
     lost_days: pl.LazyFrame,
-    of: Literal["dc", "department", "vendor"] = "department",
+    of: ListOf = "department",
     listed: int = LISTED,
 ) -> pl.LazyFrame:
     """List, for each buyer, the recommendations that would have saved most.

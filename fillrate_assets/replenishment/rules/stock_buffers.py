@@ -51,7 +51,7 @@ def recommend_buffers(
     """
     joined = (
         join_classes(forecasts, pools, pool_of)
-        .join(terms.drop("department", "lead_time_days", "protection_days"), on=_KEY)
+        .join(terms.drop("department", "vendor", "lead_time_days", "protection_days"), on=_KEY)
         .join(positions, on=_KEY, how="left")
         .join(deviations, on=_KEY, how="left")
     )

@@ -37,7 +37,9 @@ class DefaultTerms:
     service_target: Decimal = Decimal("0.95")
 
 
-def resolve_terms(items: pl.LazyFrame, terms: pl.LazyFrame, defaults: DefaultTerms) -> pl.LazyFrame:
+def resolve_terms(
+    items: pl.LazyFrame, terms: pl.LazyFrame, defaults: DefaultTerms, rejected: pl.LazyFrame | None = None
+) -> pl.LazyFrame:
     """Resolve the terms of items on their ship dates.
 
     A row that is of an item goes before one of a vendor, that before one of a department, that before one of a DC;
@@ -48,6 +50,7 @@ def resolve_terms(items: pl.LazyFrame, terms: pl.LazyFrame, defaults: DefaultTer
         items: `ITEMS`.
         terms: `SUPPLY_TERMS`.
         defaults: where no row has a term.
+        rejected: what `describe_rejects` returns of the items, if rows were rejected.
 
     Returns:
         `ITEM_TERMS`; `defaulted` names what comes from a row of the DC alone, or from `defaults`.
@@ -80,8 +83,10 @@ def resolve_terms(items: pl.LazyFrame, terms: pl.LazyFrame, defaults: DefaultTer
         separator=", ",
         ignore_nulls=True,
     )
+    no_reject = pl.lit(None, pl.String).alias("rejected")
+    known = items.with_columns(no_reject) if rejected is None else items.join(rejected, on=by_item, how="left")
     return (
-        items.join(chosen, on=by_item, how="left")
+        known.join(chosen, on=by_item, how="left")
         .with_columns(
             pl.col("lead_time_days").fill_null(defaults.lead_time_days),
             pl.col("review_days").fill_null(defaults.review_days),
@@ -126,3 +131,10 @@ def _match_rows(items: pl.LazyFrame, rows: pl.LazyFrame, keys: tuple[str, ...]) 
         "quantile",
         "quantile_source",
     )
+
+
+def list_protection_lengths(terms: pl.DataFrame, defaults: DefaultTerms) -> list[int]:
+    """List the lengths that protection periods can have by `SUPPLY_TERMS`, in days: any lead time and any review."""
+    leads = {defaults.lead_time_days, *terms["lead_time_days"].drop_nulls()}
+    reviews = {defaults.review_days, *terms["review_days"].drop_nulls()}
+    return sorted({lead + review for lead in leads for review in reviews})

@@ -41,7 +41,7 @@ def measure(came: dict[int, float], period: int = 3, indices: pl.LazyFrame = NO_
 
 def test_an_error_is_what_came_against_what_was_forecast_and_known_once_the_period_is_past() -> None:
     (row,) = measure({0: 10, 1: 0, 2: 35, 3: 999})
-    assert (row["came_cases"], row["ratio"], row["known_from"]) == (45, Decimal("1.5"), MONDAY + timedelta(days=3))
+    assert (row["came_cases"], row["ratio"], row["ship_date"]) == (45, Decimal("1.5"), MONDAY + timedelta(days=3))
 
 
 def test_a_day_out_of_stock_is_missing_and_not_zero() -> None:
@@ -96,7 +96,7 @@ def test_departments_are_pools_of_their_own_where_they_are_to_be() -> None:
 
 def test_an_error_that_is_not_known_yet_or_too_long_ago_is_not_pooled() -> None:
     tomorrow, long_ago = MONDAY + timedelta(days=1), MONDAY - timedelta(weeks=8, days=1)
-    late, old = make_sizes([1], known_from=tomorrow), make_sizes([1], ship_date=long_ago)
+    late, old = make_sizes([1], ship_date=tomorrow), make_sizes([1], made_on=long_ago)
     assert list_classes(pl.concat([late, old])) == []
     assert list_classes(late, tomorrow) == [(1, 1)]
 

@@ -158,5 +158,5 @@ def test_everything_in_cases_scales(factor: int, on_hand: int) -> None:
 @settings(max_examples=8)
 @given(st.lists(st.floats(0, 9), min_size=1, max_size=20))
 def test_what_becomes_known_later_changes_nothing(later: list[float]) -> None:
-    unknown = make_errors(later, known_from=MONDAY + timedelta(days=1))
+    unknown = make_errors(later, ship_date=MONDAY + timedelta(days=1))
     assert recommend(errors=pl.concat([make_errors(NINE), unknown])) == recommend()

@@ -1,0 +1,1 @@
+"""Stock buffers in Dagster: assets, checks, their job and what they work on."""

@@ -1,0 +1,1 @@
+"""What replenishment reads: files of terms and of stock positions."""
