@@ -80,7 +80,7 @@ class Submission:
         details: Mapping[str, Any] | None = None,
         *,
         place: Mapping[str, Any] | None = None,
-        own: bool = False,
+        allowed: bool = False,
     ) -> Iterator[sa.Connection]:
         """Yield a connection to write with, and log what is done in the same transaction: both are there, or neither.
 
@@ -89,7 +89,8 @@ class Submission:
             subject: what it is about: an id.
             details: values that JSON has, or times.
             place: a row with the dc and warehouse that it is about; None for what is of no place, which operators do.
-            own: whether it is about what is this person's alone, as a saved view: that takes no role.
+            allowed: whether the page allows it whatever the role: of what is this person's alone, as a saved view, or
+                of a DC whose service they see.
 
         Raises:
             HTTPException: 403, this person may not do it there.
@@ -97,7 +98,7 @@ class Submission:
             SourceUnavailable: the record store did not answer.
 
         """
-        if not (own or self.person.may_write(place)):
+        if not (allowed or self.person.may_write(place)):
             raise HTTPException(403)
         named_by: Final = "sign-in" if self.person.name else "form"
         with self._log.record(Action(self.actor, named_by, action, subject, self.now, details or {})) as connection:

@@ -65,8 +65,10 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def first_page(published_template: Path, tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Page]:
-    home = copy_home(published_template, tmp_path_factory.mktemp("service"))
+def first_page(
+    stock_buffers_template: Path, tmp_path_factory: pytest.TempPathFactory, chromium: Browser
+) -> Iterator[Page]:
+    home = copy_home(stock_buffers_template, tmp_path_factory.mktemp("service"))
     chosen = settings.load(home=home, web__subscription_domains=["dc.example"])
     database = Database.from_settings(chosen)
     moved = {"dc": "DC01", "ship_date": date(2026, 3, 10), "item": "A", "field": "lost_cases", "before": "2.0000"}
@@ -140,6 +142,15 @@ def test_what_changed_since_yesterday(reader: Reader) -> None:
 def test_why_was_this_item_short(reader: Reader) -> None:
     reader.follow_first("worst")
     reader.reads("Why it was short", "lost")
+
+
+def test_what_should_i_order_more_of_and_why(reader: Reader) -> None:
+    reader.reads("What to order")
+    reader.follow_first("orders")
+    reader.reads("What to hold", "like cases no more than", "being out of stock cost")
+    reader.open("Accept, change or refuse")
+    reader.press("Accept")
+    reader.reads("Your decision is stored.", "Accepted by Kim")
 
 
 def test_from_a_dc_to_a_vendor_to_an_item_to_its_lines(reader: Reader) -> None:

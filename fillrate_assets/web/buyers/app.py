@@ -18,6 +18,7 @@ from fillrate_assets.core.shown_text import escape_controls
 from fillrate_assets.fillrate.report.item_history import describe_item
 from fillrate_assets.fillrate.report.report_request import KINDS
 from fillrate_assets.web.access import Person
+from fillrate_assets.web.actions import Actions, Submission
 from fillrate_assets.web.authentication import Authenticator
 from fillrate_assets.web.buyers.addresses import (
     COMPARISONS,
@@ -53,11 +54,14 @@ from fillrate_assets.web.buyers.parts import (
     sum_parties,
 )
 from fillrate_assets.web.buyers.sending import VIEWS, SignIns
+from fillrate_assets.web.buyers.stock import PATH as DECISIONS
+from fillrate_assets.web.buyers.stock import DecisionForm, decide, open_stock, parse_decision, read_item_stock
 from fillrate_assets.web.buyers.tables import Part, cut_page
 from fillrate_assets.web.buyers.view_pages import ViewPages, link_form
 from fillrate_assets.web.buyers.views import format_change
 from fillrate_assets.web.buyers.visits import Desk, Visit
 from fillrate_assets.web.exports import FORMATS, XLSX, make_file_name, respond_with_file, write_sheets
+from fillrate_assets.web.forms import FormError
 from fillrate_assets.web.rendering import make_templates
 from fillrate_assets.web.signed_in import SERVICE, PageProblem, Pages, find_person, list_other_parts
 from fillrate_assets.web.tables import PAGE_ROWS, Table
@@ -74,9 +78,9 @@ _SPANS: Final = {"Since yesterday": 1, "Last week": 7, "Last 4 weeks": 28}
 class BuyersPages:
     """The pages of the service."""
 
-    def __init__(self, desk: Desk, look: LastLook, sign_ins: SignIns | None = None) -> None:
-        """Show what a desk has."""
-        self._desk, self._look, self._sign_ins = desk, look, sign_ins
+    def __init__(self, desk: Desk, look: LastLook, actions: Actions, sign_ins: SignIns | None = None) -> None:
+        """Show what a desk has, and take what buyers decide."""
+        self._desk, self._look, self._actions, self._sign_ins = desk, look, actions, sign_ins
         shared = {
             "base": desk.base_url,
             "formats": [*FORMATS],
@@ -151,7 +155,7 @@ class BuyersPages:
             link_file=lambda form: visit.address.format(self._desk.base_url, form),
         )
 
-    def _show_item_at_dc(self, request: Request, visit: Visit) -> Response:
+    def _show_item_at_dc(self, request: Request, visit: Visit, error: str = "") -> Response:
         days, day = read_days(visit), parse_day(visit)
         explained = day or days.last_short
         sentence, rest = explain_day(visit, days, explained) if explained else ("", "")
@@ -160,9 +164,16 @@ class BuyersPages:
         if visit.address.table:
             return self._send_part(request, visit, {name: table for name, (_, table) in tables.items()})
         report = None if day else visit.read()
-        return self._render(
+        stock = None if day else read_item_stock(visit, days.dc, days.item)
+        forms = self._actions.prepare(request)
+        response = self._render(
             "item.html",
             visit,
+            stock=stock,
+            forms=forms,
+            decisions_path=DECISIONS,
+            error=error,
+            done=request.query_params.get("done") == "decided",
             days=days,
             day=day,
             explained=explained,
@@ -170,8 +181,25 @@ class BuyersPages:
             rest=rest,
             figures=make_figures(report, ["days"]) if report else [],
             tables=tables,
+            status=422 if error else 200,
             **self._link_parts(visit, tables),
         )
+        return forms.protect(response)
+
+    async def act(self, request: Request) -> Response:
+        """Take what a buyer decides about a recommendation."""
+        return await self._actions.take(request, partial(self._submit, request))
+
+    def _submit(self, request: Request, submission: Submission) -> Response:
+        person, dcs = self._desk.find_dcs(request)
+        fields = submission.fields
+        item = Address().show_item(fields.get("item", ""), fields.get("dc", ""))
+        try:
+            form: DecisionForm = parse_decision([*dcs], fields)
+            decide(submission, open_stock(self._desk.settings), form)
+        except FormError as error:
+            return self._show_item_at_dc(request, Visit(self._desk, item, person, dcs), str(error))
+        return self._actions.redirect(submission, f"{item.format('')}?done=decided#stock")
 
     def _show_contract(self, request: Request, visit: Visit) -> Response:
         one = visit.address.page_type is PageType.CONTRACT
@@ -278,9 +306,15 @@ class BuyersPages:
             "q": "",
         }
 
-    def _render(self, template: str, visit: Visit, **values: Any) -> Response:  # noqa: ANN401 - whatever the template shows
+    def _render(
+        self,
+        template: str,
+        visit: Visit,
+        status: int = 200,
+        **values: Any,  # noqa: ANN401 - whatever the template shows
+    ) -> Response:
         frame = self.describe_frame(visit.person, visit.address)
-        return self.pages.render(template, {**frame, **describe_visit(visit), **values})
+        return self.pages.render(template, {**frame, **describe_visit(visit), **values}, status)
 
 
 def describe_visit(visit: Visit) -> dict[str, Any]:
@@ -375,12 +409,13 @@ def build_routes(
         views: the pages of saved views.
 
     """
-    shown = BuyersPages(desk, LastLook(secrets, desk.base_url.startswith("https:")), views.sign_ins)
+    shown = BuyersPages(desk, LastLook(secrets, desk.base_url.startswith("https:")), views.actions, views.sign_ins)
     routes = [
         Route(FRONT, shown.show_front),
         Route(SERVICE, shown.show),
         Route(f"{SERVICE}/{{rest:path}}", shown.show),
         Route(CHANGES, shown.show_changes),
+        Route(DECISIONS, shown.act, methods=["POST"]),
         Route("/search", shown.search),
         *views.build_routes(shown.pages, shown.describe_frame),
     ]

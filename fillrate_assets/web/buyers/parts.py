@@ -15,6 +15,7 @@ from fillrate_assets.fillrate.report.report_request import TREND_WEEKS
 from fillrate_assets.fillrate.report.service_report import Report
 from fillrate_assets.fillrate.rules.accountability import ACCOUNTABLE, name_accountable
 from fillrate_assets.fillrate.rules.service_metrics import PARTING
+from fillrate_assets.web.buyers.stock import open_stock, read_due
 from fillrate_assets.web.buyers.tables import (
     Part,
     make_cell,
@@ -101,6 +102,7 @@ _ALL: Final = {
         Part("accountable", "Who is accountable", read_accountable),
         _group("vendors", "vendor", "By vendor"),
         Part("worst", "Items that lost most", read_worst_items),
+        Part("orders", "What to order", read_due),
         Part("chronic", "Chronic items", read_chronic),
         _group("items", "item", "By item"),
         _group("departments", "department", "By department"),
@@ -110,20 +112,23 @@ _ALL: Final = {
     )
 }
 _OF_KIND: Final[Mapping[str, Sequence[str]]] = {
-    "": ("dcs", "accountable", "vendors", "worst", "departments", "customers", "weeks", "months"),
-    "dc": ("accountable", "vendors", "worst", "chronic", "departments", "customers", "weeks", "months"),
-    "vendor": ("dcs", "accountable", "worst", "chronic", "customers", "weeks", "months"),
-    "department": ("dcs", "accountable", "vendors", "worst", "customers", "weeks", "months"),
+    "": ("dcs", "accountable", "vendors", "worst", "orders", "departments", "customers", "weeks", "months"),
+    "dc": ("accountable", "vendors", "worst", "orders", "chronic", "departments", "customers", "weeks", "months"),
+    "vendor": ("dcs", "accountable", "worst", "orders", "chronic", "customers", "weeks", "months"),
+    "department": ("dcs", "accountable", "vendors", "worst", "orders", "customers", "weeks", "months"),
     "customer": ("dcs", "departments", "vendors", "items", "weeks", "months"),
-    "item": ("dcs", "accountable", "customers", "weeks", "months"),
+    "item": ("dcs", "accountable", "orders", "customers", "weeks", "months"),
 }
 
 
 def list_parts(visit: Visit) -> list[Part]:
     """List the tables of a page, those first that come first on it; lost cases have no customer."""
     names = _OF_KIND[visit.address.kind]
-    of_customers = "customer" in visit.address.limits
-    return [_ALL[name] for name in names if not (of_customers and name in {"accountable", "worst", "chronic"})]
+    absent = {"accountable", "worst", "chronic", "orders"} if "customer" in visit.address.limits else set()
+    # Where no stock buffers are made, nothing is said of them.
+    if "orders" in names and not open_stock(visit.desk.settings).store.has_recommendations():
+        absent.add("orders")
+    return [_ALL[name] for name in names if name not in absent]
 
 
 def find_part(visit: Visit, name: str) -> Part | None:

@@ -58,7 +58,7 @@ class ViewPages:
             time_zone: of the weeks of a view that is not of one DC.
 
         """
-        self._sender, self._actions, self._log, self._time_zone = sender, actions, log, time_zone
+        self._sender, self.actions, self._log, self._time_zone = sender, actions, log, time_zone
         self._desk, self._store = sender.desk, sender.store
         self.sign_ins = SignIns(sender)
 
@@ -95,7 +95,7 @@ class ViewPages:
 
     async def act(self, request: Request) -> Response:
         """Take a form."""
-        return await self._actions.take(request, lambda submission: self._submit(request, submission))
+        return await self.actions.take(request, lambda submission: self._submit(request, submission))
 
     def _submit(self, request: Request, submission: Submission) -> Response:
         self._require_buyer(request)
@@ -105,19 +105,19 @@ class ViewPages:
                 view_id = self._save(submission, parse_form(SaveForm, fields))
             except FormError as error:
                 return self._show_form(request, fields.get("view", ""), str(error), fields)
-            return self._actions.redirect(submission, f"{VIEWS}?{urlencode({'done': 'saved'})}#{view_id}")
+            return self.actions.redirect(submission, f"{VIEWS}?{urlencode({'done': 'saved'})}#{view_id}")
         if fields.get("action") == "change":
             view = self._find_view(submission.person, fields.get("view_id", ""))
             try:
                 self._change(submission, view, parse_form(ChangeForm, fields))
             except FormError as error:
                 return self._show_view(request, view, str(error), fields)
-            return self._actions.redirect(submission, f"{VIEWS}?{urlencode({'done': 'changed'})}#{view.view_id}")
+            return self.actions.redirect(submission, f"{VIEWS}?{urlencode({'done': 'changed'})}#{view.view_id}")
         try:
             done = self._act_on(submission, parse_form(ViewForm, fields))
         except FormError as error:
             return self._show_list(request, str(error))
-        return self._actions.redirect(submission, f"{VIEWS}?{urlencode({'done': done})}")
+        return self.actions.redirect(submission, f"{VIEWS}?{urlencode({'done': done})}")
 
     def _save(self, submission: Submission, form: SaveForm) -> str:
         person = submission.person
@@ -144,7 +144,7 @@ class ViewPages:
             rhythm=self._make_rhythm(form, chosen),
         )
         details = {"name": view.name, "page": view.target, "channel": view.channel, "when": view.rhythm.describe()}
-        with submission.record("save view", view.view_id, details, own=True) as connection:
+        with submission.record("save view", view.view_id, details, allowed=True) as connection:
             view_store.add_view(connection, view)
         return view.view_id
 
@@ -164,7 +164,7 @@ class ViewPages:
             stopped_by="",
         )
         details = {"name": form.name, "channel": channel, "when": rhythm.describe()}
-        with submission.record("change view", view.view_id, details, own=True) as connection:
+        with submission.record("change view", view.view_id, details, allowed=True) as connection:
             view_store.replace_view(connection, changed, moved=moved)
             if channel != view.channel:
                 withdraw(connection, view.view_id)
@@ -174,7 +174,7 @@ class ViewPages:
         if form.action == "send":
             return self._send_now(submission, view)
         action, done = ("stop view", "stopped") if form.action == "stop" else ("delete view", "deleted")
-        with submission.record(action, view.view_id, {"name": view.name}, own=True) as connection:
+        with submission.record(action, view.view_id, {"name": view.name}, allowed=True) as connection:
             if form.action == "stop":
                 view_store.stop_view(connection, view.view_id, by=submission.actor, at=submission.now)
             else:
@@ -189,7 +189,7 @@ class ViewPages:
         if view.stopped_at is not None:
             msg = "It is stopped, maybe by who gets it. Change it to send it again."
             raise FormError(msg)
-        with submission.record("send view", view.view_id, {"channel": view.channel}, own=True):
+        with submission.record("send view", view.view_id, {"channel": view.channel}, allowed=True):
             pass
         try:
             said = self._sender.send_now(view, submission.now)
@@ -200,7 +200,7 @@ class ViewPages:
     # --- what is shown
 
     def _show_list(self, request: Request, error: str = "") -> Response:
-        person, forms = self._require_buyer(request), self._actions.prepare(request)
+        person, forms = self._require_buyer(request), self.actions.prepare(request)
         views = self._store.list_views(None if person.is_operator else person.name)
         done = _DONE.get(request.query_params.get("done", ""), "")
         values = {
@@ -227,7 +227,7 @@ class ViewPages:
     def _show_form(
         self, request: Request, target: str, error: str = "", filled: Mapping[str, str] | None = None
     ) -> Response:
-        person, forms = self._require_buyer(request), self._actions.prepare(request)
+        person, forms = self._require_buyer(request), self.actions.prepare(request)
         chosen = choose_view(self._desk, person, target)
         fields = {"name": chosen.title, "rhythm": "weekly", "weekday": "0", "hour": "6", "address": person.name}
         values = {
@@ -244,7 +244,7 @@ class ViewPages:
     def _show_view(
         self, request: Request, view: SavedView, error: str = "", filled: Mapping[str, str] | None = None
     ) -> Response:
-        person, forms, now = self._require_buyer(request), self._actions.prepare(request), self._desk.clock()
+        person, forms, now = self._require_buyer(request), self.actions.prepare(request), self._desk.clock()
         letter = shown = problem = None
         tables = {}
         try:
