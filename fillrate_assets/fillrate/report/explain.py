@@ -19,6 +19,13 @@ from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.text_table import format_table
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.doubts import Doubts, format_doubts
+from fillrate_assets.fillrate.report.estimates import (
+    describe_baseline_days,
+    find_method,
+    format_estimates,
+    format_method_2,
+    is_estimated,
+)
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS, MIN_OBSERVATIONS, WINDOW_DAYS
 from fillrate_assets.fillrate.rules.ship_days import filter_ship_days
 
@@ -138,8 +145,7 @@ def _format_sentence(record: Row) -> str:
     ordered, shipped = format_cases(record["ordered_cases"]), format_cases(record["shipped_cases"])
     parts = [f"{ordered} ordered, {shipped} shipped, {_describe_state(record)}"]
     if record["estimated_cases"] > 0:
-        days = _describe_baseline_days(record)
-        parts.append(f"{format_cases(record['baseline_cases'])} a day were ordered on {days}")
+        parts.append(_describe_expectation(record))
     lost = f"lost {format_cases(record['lost_cases'])}"
     if record["estimated_cases"] > 0:
         confirmed, estimated = format_cases(record["confirmed_cases"]), format_cases(record["estimated_cases"])
@@ -156,11 +162,10 @@ def _describe_state(record: Row) -> str:
     return labels.PATHS[record["path"]]
 
 
-def _describe_baseline_days(record: Row) -> str:
-    n = record["baseline_n"]
-    if record["baseline_source"] == "W7":
-        return f"the {labels.format_count(n, 'in-stock ship day')} of the last {WINDOW_DAYS}"
-    return f"the latest {labels.format_count(n, 'in-stock ship day')} within {LOOK_BACK_DAYS}"
+def _describe_expectation(record: Row) -> str:
+    if find_method(record) != 1:
+        return format_method_2(record)
+    return f"{format_cases(record['baseline_cases'])} a day were ordered on {describe_baseline_days(record)}"
 
 
 def _format_inputs(record: Row, lines: Sequence[Row], waivers: Sequence[Row]) -> Iterator[str]:
@@ -168,6 +173,8 @@ def _format_inputs(record: Row, lines: Sequence[Row], waivers: Sequence[Row]) ->
     who = [f"{name} {record[name]}" for name in ("vendor", "department") if record[name] is not None]
     yield _format_entry("Item", ", ".join([f"{record['item_type']} item", *who]))
     yield _format_entry("Cases", _format_arithmetic(record))
+    for label, text in format_estimates(record):
+        yield _format_entry(label, text)
     if record["fill_rate"] is not None:
         yield _format_entry(
             "Fill rate",
@@ -212,9 +219,9 @@ def _format_arithmetic(record: Row) -> str:
     confirmed, estimated = format_cases(record["confirmed_cases"]), format_cases(record["estimated_cases"])
     text = f"confirmed {confirmed} = {ordered} ordered - {shipped} shipped"
     if record["estimated_cases"] > 0:
-        text += f"; estimated {estimated} = {format_cases(record['baseline_cases'])} a day - {ordered} ordered"
-    elif _is_estimated(record) and record["baseline_cases"] is not None:
-        text += f"; nothing estimated, {format_cases(record['baseline_cases'])} a day is no more than was ordered"
+        text += f"; estimated {estimated}"
+    elif is_estimated(record):
+        text += "; nothing estimated"
     return f"{text}; lost {lost}"
 
 
@@ -281,8 +288,8 @@ def _judge_observation(day: date, row: Row | None, *, ship_day: bool) -> _Observ
 
 
 def _format_baseline(record: Row, observations: Sequence[_Observation]) -> Iterator[str]:
-    """List the days that the average was taken from, back to the earliest that counts."""
-    if not _is_estimated(record):
+    """List the days that average and level were taken from, back to the earliest that counts."""
+    if not is_estimated(record):
         return
     week, counted = observations[:WINDOW_DAYS], [each for each in observations if each.counted]
     if record["baseline_source"] == "NONE":
@@ -290,20 +297,16 @@ def _format_baseline(record: Row, observations: Sequence[_Observation]) -> Itera
         yield f"Baseline: none, {days} in {LOOK_BACK_DAYS}, and {MIN_OBSERVATIONS} are needed: nothing is estimated."
         shown = counted
     else:
-        days = _describe_baseline_days(record)
+        days = describe_baseline_days(record)
         yield f"Baseline: {format_cases(record['baseline_cases'])} a day, the mean of {days}."
         used = (week if record["baseline_source"] == "W7" else counted)[: record["baseline_n"]]
         earliest = min(each.day for each in (*week, *used))
-        shown = [each for each in observations if each.day >= earliest]
+        # The level of method 2 is of all 28 days.
+        shown = [each for each in observations if each.day >= earliest or find_method(record) != 1]
     if shown:
         yield ""
         rows = [(f"{each.day:%a %Y-%m-%d}", format_cases(each.ordered), each.instock, each.why) for each in shown]
         yield from _indent_table(["day", "ordered", "in stock", "counts"], rows, ["ordered"])
-
-
-def _is_estimated(record: Row) -> bool:
-    """Return whether demand is estimated on the record's path at all."""
-    return bool(record["path"] == "STOCK_OUT" or record["imputed"])
 
 
 def _format_lines(lines: Sequence[Row]) -> Iterator[str]:
