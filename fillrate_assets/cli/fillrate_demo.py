@@ -18,7 +18,7 @@ from fillrate_assets.fillrate.rules import rejects, service_metrics
 from fillrate_assets.fillrate.schema import PATHS
 from fillrate_assets.sample.fillrate_loader import SampleNetwork
 from fillrate_assets.sample.network import Network
-from fillrate_assets.sample.score import compute_score
+from fillrate_assets.sample.score import format_scores
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.lake import Lake
@@ -85,6 +85,7 @@ def find(settings: Settings, network: Network) -> Findings:
                 f" {format_percent(total['otif_rate'])} of orders."
             ),
             f"{lost['lost_cases'].sum():,.0f} cases lost: {paths}{worst}.",
+            " ".join(_score(settings, records)),
             f"In doubt: {rejected:,} rows rejected with their reasons, {labels.format_count(held.height, 'day')} held"
             + "".join(f" ({row['dc']} {row['ship_date']}: {row['reason']})" for row in held.head(1).to_dicts())
             + ".",
@@ -175,12 +176,17 @@ def _tabulate_worst(records: pl.LazyFrame, by: str) -> list[str]:
     return format_table([by, *numbers], rows, numbers=numbers, title=f"Worst {by}s")
 
 
+def _score(settings: Settings, records: pl.LazyFrame) -> list[str]:
+    """Score the estimates of both methods against what stores wanted."""
+    return format_scores(records.collect(), SampleNetwork(settings).read_truth().collect())
+
+
 def _print_caveats(settings: Settings, network: Network, console: Console) -> None:
     lake = Lake(settings.storage.lake_root)
     records = lake.scan(schema.LOST_CASES, last=network.last)
-    console.print(
-        f"\n{compute_score(records.collect(), SampleNetwork(settings).read_truth().collect()).format_sentence()}"
-    )
+    console.print("")
+    for line in _score(settings, records):
+        console.print(line)
     ledger = RecordStore(Database.from_settings(settings)).read_ledger()
     for row in ledger.filter(pl.col("state") == "HELD").iter_rows(named=True):
         console.print(

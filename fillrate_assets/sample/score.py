@@ -24,7 +24,7 @@ class Score:
     true_lost_cases: float
     """Cases that stores wanted and, seeing the item out of stock, did not order."""
     estimated_cases: float
-    """What the method estimated for the same item-days."""
+    """What was estimated for the same item-days."""
     absolute_error_cases: float
     """Sum of the differences per item-day, whichever their sign."""
     by_source: tuple[tuple[str, Score], ...] = ()
@@ -40,21 +40,42 @@ class Score:
         """Absolute error per true lost case; None where nothing was truly lost."""
         return self.absolute_error_cases / self.true_lost_cases if self.true_lost_cases else None
 
-    def format_sentence(self) -> str:
-        """Format the score as one sentence for a buyer."""
+    def describe(self) -> str:
+        """Describe how far off the estimates are, in total and one by one."""
         if self.bias is None or self.wape is None:
-            return f"No demand went unordered on {self.days:,} out-of-stock item-days: there is nothing to score."
+            return "there is nothing to score"
         direction = "many" if self.bias >= 0 else "few"
         return (
-            f"On {self.days:,} out-of-stock item-days stores left {self.true_lost_cases:,.0f} cases unordered; "
-            f"the method estimated {self.estimated_cases:,.0f}:"
-            f" {format_percent(abs(self.bias))} too {direction} in total, "
-            f"{format_percent(self.wape, 0)} off item by item and day by day."
+            f"estimated {self.estimated_cases:,.0f}: {format_percent(abs(self.bias))} too {direction} in total, "
+            f"{format_percent(self.wape, 0)} off item by item and day by day"
         )
 
 
-def compute_score(records: pl.DataFrame, truth: pl.DataFrame) -> Score:
-    """Compare `estimated_cases` with the truth, where the method estimates: STOCK_OUT and imputed MISSING.
+def format_scores(records: pl.DataFrame, truth: pl.DataFrame) -> list[str]:
+    """Format how well each method estimates, for a buyer: the truth, and a line for each.
+
+    Args:
+        records: as of `compute_score`.
+        truth: as of `compute_score`.
+
+    """
+    scores = {method: compute_score(records, truth, f"method_{method}_cases") for method in schema.METHOD_VERSIONS}
+    score = next(iter(scores.values()))
+    if score.wape is None:
+        return [f"No demand went unordered on {score.days:,} out-of-stock item-days: there is nothing to score."]
+    versions = set(records["method_version"])
+    counted = {method for method, version in schema.METHOD_VERSIONS.items() if versions == {version}}
+    return [
+        f"On {score.days:,} out-of-stock item-days stores left {score.true_lost_cases:,.0f} cases unordered.",
+        *(
+            f"Method {method}{', which counts,' if method in counted else ''} {each.describe()}."
+            for method, each in scores.items()
+        ),
+    ]
+
+
+def compute_score(records: pl.DataFrame, truth: pl.DataFrame, estimate: str = "estimated_cases") -> Score:
+    """Compare estimates with the truth, where there are any: STOCK_OUT and imputed MISSING.
 
     The truth of an item-day is its demand above what was ordered. The first 28 days of the truth are left out:
     they have no full look-back yet.
@@ -62,16 +83,17 @@ def compute_score(records: pl.DataFrame, truth: pl.DataFrame) -> Score:
     Args:
         records: `schema.LOST_CASES`.
         truth: dc, ship_date, item, demand_cases: `Activity.truth` of the same DCs and days.
+        estimate: the column of the estimates; records that lack it are left out.
 
     """
     history_begins = pl.lit(truth.select(pl.col("ship_date").min()).item(), pl.Date)
     judged = (
-        records.filter((pl.col("path") == "STOCK_OUT") | pl.col("imputed"))
+        records.filter((pl.col("path") == "STOCK_OUT") | pl.col("imputed"), pl.col(estimate).is_not_null())
         .join(truth, on=_KEY)
         .filter(pl.col("ship_date") >= history_begins + pl.duration(days=LOOK_BACK_DAYS))
         .select(
             "baseline_source",
-            to_units("estimated_cases").alias("estimated"),
+            to_units(estimate).alias("estimated"),
             pl.max_horizontal(to_units("demand_cases") - to_units("ordered_cases"), 0).alias("true"),
         )
     )

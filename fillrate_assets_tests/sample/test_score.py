@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from fillrate_assets.core.decimals import CASES
-from fillrate_assets.sample.score import compute_score
+from fillrate_assets.sample.score import compute_score, format_scores
 
 FIRST = date(2026, 9, 1)
 SCORED = FIRST + timedelta(days=28)
@@ -73,17 +73,33 @@ def test_each_baseline_source_has_its_own_score() -> None:
     assert by_source["NONE"].bias is None
 
 
-def test_a_buyer_reads_one_sentence() -> None:
-    assert compute_score(RECORDS, TRUTH).format_sentence() == (
-        "On 3 out-of-stock item-days stores left 11 cases unordered; the method estimated 12: "
-        "9.1 % too many in total, 45 % off item by item and day by day."
+def _add_methods(records: pl.DataFrame, version: int) -> pl.DataFrame:
+    """Method 1 estimates what the records say, method 2 one case less of each."""
+    first = pl.col("estimated_cases")
+    return records.with_columns(
+        first.alias("method_1_cases"), (first - 1).cast(CASES).alias("method_2_cases"), method_version=version
     )
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_buyer_reads_how_well_both_methods_estimate_and_which_counts(version: int) -> None:
+    first, second = (", which counts," if version == method else "" for method in (1, 2))
+    assert format_scores(_add_methods(RECORDS, version), TRUTH) == [
+        "On 3 out-of-stock item-days stores left 11 cases unordered.",
+        f"Method 1{first} estimated 12: 9.1 % too many in total, 45 % off item by item and day by day.",
+        f"Method 2{second} estimated 9: 18.2 % too few in total, 36 % off item by item and day by day.",
+    ]
+
+
+def test_records_that_lack_an_estimate_are_left_out() -> None:
+    older = pl.when(pl.col("item") != "10002").then("estimated_cases").alias("method_1_cases")
+    assert compute_score(RECORDS.with_columns(older), TRUTH, "method_1_cases").estimated_cases == 6 + 1
 
 
 @pytest.mark.parametrize("truth", [TRUTH, TRUTH.clear()])
 def test_nothing_to_score_is_said_in_words(truth: pl.DataFrame) -> None:
-    result = compute_score(RECORDS.clear(), truth)
-    assert result.wape is None
-    assert (
-        result.format_sentence() == "No demand went unordered on 0 out-of-stock item-days: there is nothing to score."
-    )
+    records = _add_methods(RECORDS.clear(), 1)
+    assert compute_score(records, truth).wape is None
+    assert format_scores(records, truth) == [
+        "No demand went unordered on 0 out-of-stock item-days: there is nothing to score."
+    ]
