@@ -26,7 +26,7 @@ ifdef COVERAGE
 PYTEST += --cov --cov-report=term:skip-covered
 endif
 
-.PHONY: install demo check test pytest ui constraints settings workflow functions clean
+.PHONY: install demo check test pytest ui constraints settings workflow functions deploy diff destroy clean
 
 install: $(READY) $(AWS_READY)
 
@@ -70,6 +70,23 @@ workflow: $(READY)
 # Builds the code of the functions of Lambda.
 functions: $(READY)
 	$(BIN)/python -m infrastructure.function_code build/functions
+
+# A whole environment in AWS: make deploy ENV=dev. What it is made of, and how to choose: docs/how-to/deploy-to-aws.md.
+CDK := PATH="$(CURDIR)/$(BIN):$$PATH" infrastructure/node_modules/.bin/cdk
+IN_ENVIRONMENT = --all --app "python -m infrastructure.app" -c environment=$(or $(ENV),$(error set ENV to dev or prod))
+
+deploy: functions infrastructure/node_modules
+	$(CDK) deploy $(IN_ENVIRONMENT) --require-approval never --concurrency 2
+
+diff: functions infrastructure/node_modules
+	$(CDK) diff $(IN_ENVIRONMENT)
+
+destroy: functions infrastructure/node_modules
+	$(CDK) destroy $(IN_ENVIRONMENT)
+
+infrastructure/node_modules: infrastructure/package-lock.json
+	npm ci --prefix infrastructure
+	touch $@
 
 clean:
 	rm -rf $(VENV) .fillrate build infrastructure/node_modules

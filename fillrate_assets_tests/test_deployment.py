@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -24,6 +25,7 @@ import sqlalchemy as sa
 import yaml
 from click.testing import CliRunner
 from dagster._cli import cli as dagster
+from dagster._config import process_config
 from dagster._daemon.cli import cli as dagster_daemon
 from dotenv import dotenv_values
 
@@ -156,6 +158,56 @@ def test_every_deployment_loads_the_same_code() -> None:
     command = re.findall(r'"([^"]+)"', (DEPLOY / "Dockerfile").read_text().split("CMD ")[1])
     assert command[command.index("--module-name") + 1] == module
     assert command[command.index("--port") + 1] == str(served["grpc_server"]["port"]) == code["healthcheck"]["test"][-1]
+
+
+LAUNCHERS: Final = {path.stem: _read_yaml(path)["run_launcher"] for path in (DEPLOY / "launchers").glob("*.yaml")}
+_SHOW_STATE: Final = [sys.executable, "-c", "import os; print(os.environ.get('DAGSTER_POSTGRES_URL'))"]
+
+
+def _start_image(dagster_home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Start a program as the image does; it prints the URL of Dagster's state."""
+    env = {"PATH": os.environ["PATH"], "DAGSTER_HOME": str(dagster_home), **variables}
+    return subprocess.run(  # noqa: S603 - our own script
+        [str(DEPLOY / "entrypoint.sh"), *_SHOW_STATE], env=env, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize("launcher", ["", *LAUNCHERS])
+def test_the_image_makes_an_instance_of_the_launcher_that_is_chosen(launcher: str, tmp_path: Path) -> None:
+    for _ in range(2):
+        done = _start_image(tmp_path, **({"DAGSTER_RUN_LAUNCHER": launcher} if launcher else {}))
+        assert (done.returncode, done.stdout, done.stderr) == (0, "None\n", "")
+    made = _read_yaml(tmp_path / "dagster.yaml")
+    assert made.pop("run_launcher") == LAUNCHERS[launcher or "here"]
+    assert made == _read_yaml(DEPLOY / "dagster.yaml")
+    assert _read_yaml(tmp_path / "workspace.yaml") == _read_yaml(DEPLOY / "workspace.yaml")
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_each_launcher_takes_its_configuration(launcher: str) -> None:
+    given = LAUNCHERS[launcher]
+    kind = getattr(importlib.import_module(given["module"]), given["class"])
+    assert process_config(kind.config_type(), given.get("config", {})).success
+    assert not process_config(kind.config_type(), {"no_such_setting": 1}).success
+
+
+def test_the_image_makes_one_url_of_the_parts_that_a_platform_gives(tmp_path: Path) -> None:
+    parts = {"HOST": "db.example", "PORT": "5439", "NAME": "fillrate", "USER": "fillrate", "PASSWORD": "a1-b_c.d"}
+    done = _start_image(tmp_path, **{f"DATABASE_{name}": value for name, value in parts.items()})
+    url = sa.make_url(done.stdout.strip())
+    assert url.drivername == "postgresql+psycopg2"
+    assert (url.host, url.port, url.database, url.username, url.password) == (
+        *("db.example", 5439, "fillrate", "fillrate", "a1-b_c.d"),
+    )
+    assert dict(url.query) == {"sslmode": "require"}
+    assert _start_image(tmp_path, DAGSTER_POSTGRES_URL="postgresql://x", DATABASE_HOST="y").stdout == "postgresql://x\n"
+
+
+def test_a_launcher_that_there_is_not_is_one_line(tmp_path: Path) -> None:
+    done = _start_image(tmp_path, DAGSTER_RUN_LAUNCHER="nomad")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"DAGSTER_RUN_LAUNCHER is nomad; there are: {' '.join(sorted(LAUNCHERS))} \n"
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.fixture

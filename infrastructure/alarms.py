@@ -26,7 +26,7 @@ class Measured(NamedTuple):
     limit: float
 
 
-def measure(name: str, statistic: str, **dimensions: str) -> Any:  # noqa: ANN401 - the CDK has no types that are checked
+def measure(name: str, statistic: str, **dimensions: str) -> Any:
     """Return a metric that functions print, over five minutes."""
     return cloudwatch.Metric(
         namespace=NAMESPACE,
@@ -39,7 +39,7 @@ def measure(name: str, statistic: str, **dimensions: str) -> Any:  # noqa: ANN40
 
 def make_alarms(
     scope: Construct, *, stored: Mapping[str, Any], waiting: Mapping[str, Any], measured: Mapping[str, Measured]
-) -> Any:  # noqa: ANN401 - as above
+) -> Any:
     """Make the alarms, and the topic that hears them.
 
     Args:

@@ -108,7 +108,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         self._make_alarms()
         self._make_outputs()
 
-    def _make_table(self, name: str, stream: dynamodb.StreamViewType, **options: object) -> Any:  # noqa: ANN401 - the CDK has no types that are checked
+    def _make_table(self, name: str, stream: dynamodb.StreamViewType, **options: object) -> Any:
         partition, sort = (dynamodb.Attribute(name=each, type=_TEXT) for each in KEYS)
         return dynamodb.Table(
             self,
@@ -125,14 +125,14 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
             **options,
         )
 
-    def _make_stock(self, stock: StockOptions) -> Any:  # noqa: ANN401 - as above
+    def _make_stock(self, stock: StockOptions) -> Any:
         if not stock.table:
             return self._make_table("Stock", dynamodb.StreamViewType.NEW_AND_OLD_IMAGES)
         return dynamodb.Table.from_table_attributes(
             self, "RestoredStock", table_name=stock.table, table_stream_arn=stock.stream
         )
 
-    def _make_log(self) -> Any:  # noqa: ANN401 - as above
+    def _make_log(self) -> Any:
         log = self._make_table("Log", dynamodb.StreamViewType.NEW_IMAGE, time_to_live_attribute=EXPIRY)
         log.add_global_secondary_index(
             index_name=STATE_INDEX,
@@ -141,7 +141,7 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
         )
         return log
 
-    def _make_store(self, name: str) -> Any:  # noqa: ANN401 - as above
+    def _make_store(self, name: str) -> Any:
         """Make a queue of which nothing consumes but operators."""
         store = sqs.Queue(self, name, retention_period=RETENTION, enforce_ssl=True)
         acknowledge(store, "SQS3", "nothing consumes it: it is where dead letters and parked jobs are")
@@ -157,14 +157,14 @@ class FulfillmentStack(cdk.Stack):  # type: ignore[misc] # the CDK has no types 
                 subscriptions.SqsSubscription(queue, raw_message_delivery=True, filter_policy=chosen)
             )
 
-    def _make_function(self, name: str, handler: str, log_actions: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - as above
+    def _make_function(self, name: str, handler: str, log_actions: tuple[str, ...] = ()) -> Any:
         """Make a function of fulfillment, which may do a few things to the log."""
         function = self._parts.make_function(name, handler, self._environment)
         if log_actions:
             permit(function, log_actions, self._table.table_arn)
         return function
 
-    def _permit_stock(self, function: Any, name: str) -> None:  # noqa: ANN401 - as above
+    def _permit_stock(self, function: Any, name: str) -> None:
         if self._stock and name in _RESERVING:
             permit(function, APPLYING, self._stock.table_arn)
 

@@ -44,7 +44,7 @@ class Parts:
     removal: cdk.RemovalPolicy
     """What becomes of data when the stack goes."""
 
-    def make_bucket(self, name: str) -> Any:  # noqa: ANN401 - the CDK has no types that are checked
+    def make_bucket(self, name: str) -> Any:
         """Make a bucket for documents."""
         bucket = s3.Bucket(
             self.stack,
@@ -57,7 +57,7 @@ class Parts:
         acknowledge(bucket, "S1", "one function writes it, each document once")
         return bucket
 
-    def make_queue(self, name: str, queue_name: str | None = None, **options: object) -> Any:  # noqa: ANN401 - as above
+    def make_queue(self, name: str, queue_name: str | None = None, **options: object) -> Any:
         """Make a queue, and another for what its function died of."""
         lost = sqs.Queue(self.stack, f"{name}Lost", retention_period=RETENTION, enforce_ssl=True, **options)
         return sqs.Queue(
@@ -71,7 +71,7 @@ class Parts:
             **options,
         )
 
-    def make_function(self, name: str, handler: str, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - as above
+    def make_function(self, name: str, handler: str, environment: Mapping[str, str]) -> Any:
         """Make a function with a role and a log group of its own."""
         logged = logs.LogGroup(
             self.stack, f"{name}Logs", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=self.removal
@@ -98,5 +98,5 @@ class Parts:
         return function
 
     @cached_property
-    def _asset(self) -> Any:  # noqa: ANN401 - as above
+    def _asset(self) -> Any:
         return lambda_.Code.from_asset(str(self.code))

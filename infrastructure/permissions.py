@@ -15,10 +15,10 @@ APPLYING: Final = (*REQUESTING, "dynamodb:Query", "dynamodb:PutItem", "dynamodb:
 """Of what applies events, in transactions. Nothing deletes: the log is only added to."""
 
 
-def permit(grantee: Any, actions: tuple[str, ...], *resources: str) -> None:  # noqa: ANN401 - the CDK has no types that are checked
-    """Permit a function or a workflow to do actions on resources."""
+def permit(grantee: Any, actions: tuple[str, ...], *resources: str) -> None:
+    """Permit a function, a workflow or a role to do actions on resources."""
     statement = iam.PolicyStatement(actions=[*actions], resources=[*resources])
-    grantee.role.add_to_principal_policy(statement)
+    grantee.grant_principal.add_to_principal_policy(statement)
 
 
 def acknowledge(construct: Construct, rule: str, reason: str) -> None:

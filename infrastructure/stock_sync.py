@@ -68,7 +68,7 @@ class StockOptions(NamedTuple):
 class _Failures:
     """Where a mapping writes what it gives up, with the records; the CDK's own may read and delete there as well."""
 
-    def __init__(self, bucket: Any) -> None:  # noqa: ANN401 - the CDK has no types that are checked
+    def __init__(self, bucket: Any) -> None:
         self._bucket = bucket
 
     def bind(self, _target: object, _handler: object) -> object:
@@ -78,7 +78,7 @@ class _Failures:
 class StockSync(cdk.NestedStack):  # type: ignore[misc] # the CDK has no types that are checked
     """What sends each change of the stock to every DC: a stack of its own, as one takes 500 parts."""
 
-    def __init__(self, parts: Parts, options: StockOptions, table: Any, dead: Any) -> None:  # noqa: ANN401 - as above
+    def __init__(self, parts: Parts, options: StockOptions, table: Any, dead: Any) -> None:
         """Declare everything.
 
         Args:
@@ -103,7 +103,7 @@ class StockSync(cdk.NestedStack):  # type: ignore[misc] # the CDK has no types t
         schedule = events.Schedule.rate(cdk.Duration.minutes(1))
         events.Rule(self, "EveryMinute", schedule=schedule, targets=[events_targets.LambdaFunction(self.watcher)])
 
-    def _make_dispatcher(self, table: Any, dead: Any, environment: Mapping[str, str]) -> Any:  # noqa: ANN401 - as above
+    def _make_dispatcher(self, table: Any, dead: Any, environment: Mapping[str, str]) -> Any:
         urls = {"FILLRATE_FULFILLMENT_AWS__QUEUE_URLS": self.to_json_string(self.urls)}
         dispatcher = self._parts.make_function("StockDispatcher", "send_stock_changes", {**environment, **urls})
         policy, failures = StreamPolicy(), self._make_failures(dead)
@@ -130,7 +130,7 @@ class StockSync(cdk.NestedStack):  # type: ignore[misc] # the CDK has no types t
             queue.grant_send_messages(dispatcher)
         return dispatcher
 
-    def _make_failures(self, dead: Any) -> Any:  # noqa: ANN401 - as above
+    def _make_failures(self, dead: Any) -> Any:
         """Make the bucket for records that are given up, which the dead letters hear of."""
         bucket = self._parts.make_bucket("StockFailures")
         # By EventBridge: a notification of S3 begins with a test event, which would be a dead letter.
@@ -142,7 +142,7 @@ class StockSync(cdk.NestedStack):  # type: ignore[misc] # the CDK has no types t
         events.Rule(self, "StockFailuresSaid", event_pattern=pattern, targets=targets)
         return bucket
 
-    def _make_sender(self, dc: str, dead: Any) -> None:  # noqa: ANN401 - as above
+    def _make_sender(self, dc: str, dead: Any) -> None:
         queue = self.queues[dc]
         environment = {
             "FILLRATE_FULFILLMENT_AWS__DEAD_LETTER_QUEUE_URL": dead.queue_url,

@@ -1,4 +1,7 @@
-"""The stack of fulfillment: what it declares. It needs Node.js; that it works is in `test_deployed_stack`."""
+"""The stack of fulfillment: what it declares. It needs Node.js; that it works is in `test_deployed_stack`.
+
+That of the platform is in `test_platform_stack`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,6 @@ from fillrate_assets.fulfillment.rules.order_workflow import ORDER_WORKFLOW
 from fillrate_assets_tests.conftest import ROOT
 from fillrate_assets_tests.fixtures.deployed_stack import NODE, make_local_code, run, synthesize
 
-NAME: Final = "fulfillment"
 DCS: Final = ("DC02", "DC03", "DC04")
 STEPS: Final = [step.name for step in ORDER_WORKFLOW]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(NODE is None, reason="Node.js is not installed")]
@@ -25,9 +27,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(NODE is None, reason="Node.js
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the application synthesizes."""
     directory = tmp_path_factory.mktemp("stack")
-    replicas = json.dumps({dc: f"https://{dc.lower()}.example" for dc in DCS})
+    replicas = {dc: f"https://{dc.lower()}.example" for dc in DCS}
     code = str(make_local_code(directory, {}))
-    return synthesize(directory, NAME, code=code, replicas=replicas, replica_token="secret://dcs#token")  # noqa: S106 - its name
+    given = {"environment": "prod", "stacks": ["fulfillment"], "code": code, "replicas": replicas}
+    return synthesize(directory, **given, replica_token="secret://dcs#token")  # noqa: S106 - its name
 
 
 @pytest.fixture(scope="module")
