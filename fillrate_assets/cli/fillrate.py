@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fillrate_assets.cli.launcher import RunRange
     from fillrate_assets.fillrate.report.report_request import Reports
     from fillrate_assets.fillrate.report.service_report import Report, SortKey
+    from fillrate_assets.fillrate.report.workbook import ExtraSheet
     from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
     from fillrate_assets.fillrate.sources.contract_files import Contracts
     from fillrate_assets.sample.network import Network
@@ -215,9 +216,10 @@ def report(  # noqa: PLR0913 - an option each
 
         with show_activity(activity):
             data = reports.read_data(request)
+            more = [] if contracts else _make_more_sheets(dcs, vendors, items, last)
         made = data.report
         with show_activity(f"Writing {out}"), replace_file(out) as new:
-            write_workbook(new, data, made_at=datetime.now(UTC))
+            write_workbook(new, data, made_at=datetime.now(UTC), more=more)
     else:
         with show_activity(activity):
             made = reports.read(request)
@@ -565,6 +567,16 @@ def _open_reports(contracts: Contracts | None) -> Reports:
     from fillrate_assets.fillrate.report.report_request import FileFacts, PlatformReports, Reports
 
     return Reports(FileFacts(contracts)) if contracts else PlatformReports.from_settings(settings.load())
+
+
+def _make_more_sheets(
+    dcs: tuple[str, ...], vendors: tuple[str, ...], items: tuple[str, ...], last: date | None
+) -> list[ExtraSheet]:
+    """Make the sheets of stock buffers, where any were made."""
+    from fillrate_assets import settings
+    from fillrate_assets.cli.stock_buffers import make_sheets
+
+    return make_sheets(settings.load(), dcs, vendors, items, last)
 
 
 def _write_report(made: Report, form: str, out: Path | None) -> None:

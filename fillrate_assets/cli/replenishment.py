@@ -19,10 +19,8 @@ from fillrate_assets.core.shown_text import escape_controls
 if TYPE_CHECKING:
     import polars as pl
 
-    from fillrate_assets.replenishment.report.queries import StockBuffers
     from fillrate_assets.replenishment.rules.decisions import Decision
     from fillrate_assets.replenishment.rules.scoring import ListOf
-    from fillrate_assets.settings import Settings
 
 _MOST_REASONS: Final = 20
 _SHOWN: Final = 20
@@ -141,12 +139,13 @@ def recommend(  # noqa: PLR0913 - an option each
     import polars as pl
 
     from fillrate_assets import settings
+    from fillrate_assets.cli import stock_buffers
     from fillrate_assets.replenishment.report import order_list
 
     if out is not None and out.suffix.lower() not in {".csv", ".xlsx"}:
         msg = f"--out {out}: orders are written as .csv or .xlsx"
         raise click.UsageError(msg, click.get_current_context())
-    buffers = open_buffers(settings.load())
+    buffers = stock_buffers.open_buffers(settings.load())
     with show_activity("Reading recommendations"):
         rows = buffers.read(dcs or None, day, vendor=vendor, department=department)
     if rows.is_empty():
@@ -182,9 +181,10 @@ def explain(dc: str, item: str, day: date | None) -> None:
       fillrate replenishment explain DC03 10482
     """
     from fillrate_assets import settings
+    from fillrate_assets.cli import stock_buffers
     from fillrate_assets.replenishment.report.explain import describe_decisions, explain_recommendation
 
-    buffers = open_buffers(settings.load())
+    buffers = stock_buffers.open_buffers(settings.load())
     with show_activity("Reading recommendations"):
         row = buffers.find(dc, item, day)
         lost = buffers.read_lost_before(dc, item, row["ship_date"])
@@ -206,9 +206,10 @@ def score(dcs: tuple[str, ...], first: date | None, last: date | None) -> None:
       fillrate replenishment score --from 2026-02-01
     """
     from fillrate_assets import settings
+    from fillrate_assets.cli import stock_buffers
     from fillrate_assets.replenishment.report import scores
 
-    buffers = open_buffers(settings.load())
+    buffers = stock_buffers.open_buffers(settings.load())
     service = buffers.store.read_service(dcs or None, first, last)
     _echo(scores.format_service(service))
     _echo(scores.summarize_service(service))
@@ -261,28 +262,17 @@ def refuse(dc: str, item: str, day: date | None, by: str, reason: str) -> None:
     _decide(dc, item, day, by, "REFUSED", reason=reason)
 
 
-def open_buffers(chosen: Settings) -> StockBuffers:
-    """Open the stock buffers of an environment, beside what its fill rates say was lost for want of stock."""
-    import polars as pl
-
-    from fillrate_assets.fillrate import schema
-    from fillrate_assets.fillrate.rules.accountability import lacks_stock
-    from fillrate_assets.replenishment.report.queries import FillRateTables, StockBuffers
-
-    for_want = lacks_stock(pl.col("path"), pl.col("reason_code"))
-    return StockBuffers.from_settings(chosen, FillRateTables(schema.LOST_CASES, schema.ITEMS, for_want))
-
-
 def _decide(
     dc: str, item: str, day: date | None, by: str, decision: Decision, cases: Decimal | None = None, reason: str = ""
 ) -> None:
     from fillrate_assets import settings
+    from fillrate_assets.cli import stock_buffers
     from fillrate_assets.replenishment.recommendation_store import add_decision
     from fillrate_assets.replenishment.report.explain import describe_decision
     from fillrate_assets.replenishment.rules.decisions import list_details, make_decision, name_action
     from fillrate_assets.storage.action_log import Action, ActionLog
 
-    buffers = open_buffers(settings.load())
+    buffers = stock_buffers.open_buffers(settings.load())
     now = datetime.now(UTC)
     row = make_decision(buffers.find(dc, item, day), decision, cases, reason=reason, by=by, now=now)
     action = Action(by, "command", name_action(decision), f"{dc} {item}", now, list_details(row))

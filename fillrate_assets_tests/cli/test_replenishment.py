@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from fillrate_assets.cli import main
+from fillrate_assets.replenishment.recommendation_store import RecommendationStore
 from fillrate_assets.replenishment.report.order_list import ORDER_LIST
 from fillrate_assets.replenishment.supply_store import SupplyStore
 from fillrate_assets_tests.conftest import DC, SMALL, copy_home
@@ -102,3 +103,18 @@ def test_a_decision_is_logged_explained_and_scored(home: Home, execute: Execute)
     ]
     execute("refuse", DC, item, *of_day, "--reason", "discontinued")
     assert "there is no recommendation" in execute("explain", DC, "absent", code=2)[0]
+
+
+def test_the_weekly_workbook_has_what_to_order_and_what_would_have_saved_most(home: Home, tmp_path: Path) -> None:
+    arguments = ["report", "--from", str(LAST - timedelta(days=5)), "--to", str(LAST), "--out"]
+    assert main.execute([*arguments, str(tmp_path / "week.xlsx")]) == 0
+    book = openpyxl.load_workbook(tmp_path / "week.xlsx")
+    assert book.sheetnames[-4:] == ["Stock buffers", "Would have saved", "Doubts", "Notes"]
+    rows = [row for row in book["Stock buffers"].iter_rows(values_only=True) if row[1] is not None]
+    due = RecommendationStore(home.store.database).read_due({}, 1000)
+    assert rows[0][:3] == ("Dc", "Item", "Description")
+    assert [row[1] for row in rows[1:]] == due["item"].to_list()
+    assert [str(row[5]) for row in rows[1:4]] == [f"{order:.0f}" for order in due["order_cases"][:3]]
+    saved = [row for row in book["Would have saved"].iter_rows(values_only=True) if row[1] is not None]
+    assert saved[0][-1] == "Would have saved"
+    assert len(saved) > 1

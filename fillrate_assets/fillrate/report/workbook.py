@@ -55,6 +55,15 @@ _HOW_TO_READ: Final = (
 
 
 @dataclass(frozen=True)
+class ExtraSheet:
+    """A sheet of another area: its name, its rows, and what to know of them."""
+
+    name: str
+    rows: pl.DataFrame
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
 class _Part:
     """The rows of a table that are on one sheet, below the header in row `top`."""
 
@@ -172,7 +181,14 @@ class _Sheet:
         return "tenths" if values.dtype.is_decimal() and bool((values != values.floor()).any()) else "whole"
 
 
-def write_workbook(file: Path | IO[bytes], book: ReportData, *, made_at: datetime, max_rows: int = MAX_ROWS) -> None:
+def write_workbook(
+    file: Path | IO[bytes],
+    book: ReportData,
+    *,
+    made_at: datetime,
+    max_rows: int = MAX_ROWS,
+    more: Sequence[ExtraSheet] = (),
+) -> None:
     """Write the workbook.
 
     Args:
@@ -180,6 +196,7 @@ def write_workbook(file: Path | IO[bytes], book: ReportData, *, made_at: datetim
         book: what its sheets show.
         made_at: aware; for the notes.
         max_rows: rows of a sheet; longer tables continue on further sheets.
+        more: sheets of other areas, before the doubts.
 
     """
     with _open_workbook(file, made_at, max_rows) as new_sheet:
@@ -188,6 +205,8 @@ def write_workbook(file: Path | IO[bytes], book: ReportData, *, made_at: datetim
         _write_worst_items(new_sheet("Worst items"), book)
         _write_by_vendor(new_sheet("By vendor"), book)
         _write_by_path(new_sheet("Lost by path"), book)
+        for each in more:
+            _write_extra(new_sheet(each.name), each)
         _write_doubts(new_sheet("Doubts"), book)
         _write_notes(new_sheet("Notes"), book, made_at)
 
@@ -427,6 +446,13 @@ def _write_doubts(page: _Sheet, book: ReportData) -> None:
         page.write_text(row + 1, 0, "No day is doubtful or held.", "plain")
     for part in page.write_table(row + 1, pl.DataFrame(sorted(days), columns, orient="row")) if days else []:
         part.page.sheet.freeze_panes(part.top + 1, 0)
+
+
+def _write_extra(page: _Sheet, extra: ExtraSheet) -> None:
+    for row, line in enumerate(extra.notes):
+        page.write_text(row, 0, line, "subtitle")
+    for part in page.write_table(len(extra.notes) + bool(extra.notes), extra.rows):
+        part.page.sheet.freeze_panes(part.top + 1, 2)
 
 
 def _write_notes(page: _Sheet, book: ReportData, made_at: datetime) -> None:

@@ -150,3 +150,39 @@ def _count(rows: pl.DataFrame, name: str) -> list[tuple[str, int]]:
 
 def _sum(rows: pl.DataFrame, name: str) -> float:
     return float(rows[name].sum())
+
+
+def make_sheet(recommendations: pl.DataFrame, pack_sizes: pl.DataFrame) -> pl.DataFrame:
+    """Make the rows of a workbook's sheet of what to order, what loses most first."""
+    orders = make_order_list(recommendations, pack_sizes).filter(pl.col("order_cases") > 0)
+    target = recommendations.select("dc", "item", "department", pl.col("quantile").alias("service_target"))
+    described = orders.join(target, on=["dc", "item"], how="left", maintain_order="left").join(
+        pack_sizes.select("item", "description"), on="item", how="left", maintain_order="left"
+    )
+    return described.select(
+        *("dc", "item", "description", "department", "vendor"),
+        pl.col("order_cases").alias("order"),
+        pl.col("order_eaches").alias("order in eaches"),
+        pl.col("need_date").alias("arrives"),
+        pl.col("gap_cases").alias("short"),
+        pl.col("expected_lost_cases").alias("lost if it stays so"),
+        pl.col("order_up_to_cases").alias("order up to"),
+        pl.col("reorder_point_cases").alias("reorder point"),
+        pl.col("safety_stock_cases").alias("safety stock"),
+        pl.col("on_hand_cases").alias("on hand"),
+        pl.col("on_order_cases").alias("on order"),
+        "service_target",
+        pl.col("defaulted").alias("defaults"),
+        pl.col("rejected").alias("rejected rows"),
+    )
+
+
+def make_savings_sheet(savings: pl.DataFrame) -> pl.DataFrame:
+    """Make the rows of a workbook's sheet of what would have saved most, by buyer."""
+    return savings.select(
+        *("dc", "item", "department", "vendor"),
+        pl.col("ship_date").alias("made on"),
+        pl.col("gap_cases").alias("short then"),
+        pl.col("lost_cases").alias("lost from its arrival on"),
+        pl.col("saved_cases").alias("would have saved"),
+    )
