@@ -76,7 +76,9 @@ def classify_lines(
     # Rows that several steps need are collected: left lazy, each step would repeat the reads and joins before it.
     versions = join_items_in_force(fill_schedule_lines(orders).with_row_index(ROW), items)
     versions = versions.with_columns(_is_plain_line().alias("plain")).collect().lazy()
-    judged = _judge_lines(mark_versions(versions.filter(~pl.col("plain")), LINE_KEY))
+    # In one chunk: the engine panics where it writes texts of several, one of which has no row that needs them.
+    others = mark_versions(versions.filter(~pl.col("plain")), LINE_KEY).collect().rechunk().lazy()
+    judged = _judge_lines(others)
     lines = pl.concat([_accept_plain_lines(versions.filter("plain")), judged]).collect().lazy()
     left = select_shipments(shipments, _select_current_lines(lines)).collect().lazy()
     shipped = (
