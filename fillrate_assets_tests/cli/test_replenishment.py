@@ -112,7 +112,7 @@ def test_the_weekly_workbook_has_what_to_order_and_what_would_have_saved_most(ho
     assert book.sheetnames[-4:] == ["Stock buffers", "Would have saved", "Doubts", "Notes"]
     rows = [row for row in book["Stock buffers"].iter_rows(values_only=True) if row[1] is not None]
     due = RecommendationStore(home.store.database).read_due({}, 1000)
-    assert rows[0][:3] == ("Dc", "Item", "Description")
+    assert rows[0][:3] == ("DC", "Item", "Description")
     assert [row[1] for row in rows[1:]] == due["item"].to_list()
     assert [str(row[5]) for row in rows[1:4]] == [f"{order:.0f}" for order in due["order_cases"][:3]]
     saved = [row for row in book["Would have saved"].iter_rows(values_only=True) if row[1] is not None]
