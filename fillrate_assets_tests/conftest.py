@@ -19,8 +19,8 @@ import pytest
 
 from fillrate_assets.environments import ENVIRONMENTS
 from fillrate_assets.fillrate.record_store import RECORDS, RESTATEMENTS, RecordStore
-from fillrate_assets.replenishment.schema import INPUT_REJECTS, SUPPLY_TERMS
-from fillrate_assets.replenishment.supply_store import SupplyStore
+from fillrate_assets.replenishment.schema import SUPPLY_TERMS
+from fillrate_assets.replenishment.supply_store import SupplyStore, make_no_rejects
 from fillrate_assets.sample.network import Network
 from fillrate_assets.storage.database import Database
 from fillrate_assets_tests.fixtures import c_environment, cloud
@@ -142,7 +142,7 @@ def stock_buffers_template(published_template: Path, tmp_path_factory: pytest.Te
         with pytest.MonkeyPatch.context() as monkeypatch, open_in_memory() as instance:
             clear_environment(monkeypatch)
             home = Home(copy_home(published_template, directory))
-            SupplyStore(home.store.database).replace_terms(SHORT_TERMS, INPUT_REJECTS.make_empty().collect())
+            SupplyStore(home.store.database).replace_terms(SHORT_TERMS, make_no_rejects())
             home.make_stock_buffers(instance, DC, SMALL.first, SMALL.last)
 
     return make_once(tmp_path_factory, "stock buffers", make) / "home"

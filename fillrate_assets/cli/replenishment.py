@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -13,7 +13,8 @@ import click
 
 from fillrate_assets.cli.cases import CASES
 from fillrate_assets.cli.fillrate import DAY, DIRECTORY, FAILED, FILE, add_scope_options, run_ranges
-from fillrate_assets.cli.progress import show_activity
+from fillrate_assets.cli.progress import add_findings_option, show_activity
+from fillrate_assets.core import extras
 from fillrate_assets.core.shown_text import escape_controls
 
 if TYPE_CHECKING:
@@ -93,6 +94,36 @@ def run(dcs: tuple[str, ...], first: date | None, last: date | None, processes: 
     chosen = settings.load()
     launcher.upgrade_home(chosen)
     if run_ranges(launcher.choose_published_ranges(chosen, dcs, first, last), processes):
+        raise click.exceptions.Exit(FAILED)
+
+
+@replenishment.command()
+@click.option("--days", type=click.IntRange(1), default=28, show_default=True, help="How many of the last days.")
+@add_findings_option
+def demo(*, days: int, findings: Path | None) -> None:
+    """Make stock buffers of the last weeks of the first DC of the sample network, and sum up what they say.
+
+    \b
+    Example: after `fillrate demo`
+      fillrate replenishment demo
+    """
+    extras.require("sample", "fillrate replenishment demo")
+    from fillrate_assets import settings
+    from fillrate_assets.cli import launcher, stock_buffers
+    from fillrate_assets.sample.fillrate_loader import SampleNetwork
+
+    chosen = settings.load()
+    network = SampleNetwork(chosen).network
+    if network is None:
+        _refuse(f"{chosen.home} holds no sample network: run `fillrate demo` first")
+    launcher.upgrade_home(chosen)
+    dc, first = network.dc_codes[0], max(network.first, network.last - timedelta(days=days - 1))
+    failed = run_ranges(launcher.choose_published_ranges(chosen, [dc], first, network.last), 1)
+    found = stock_buffers.find(chosen, dc)
+    _echo(found.sentences)
+    _echo(f"  {question}  {command}" for question, command in found.steps.items())
+    found.write(findings)
+    if failed:
         raise click.exceptions.Exit(FAILED)
 
 

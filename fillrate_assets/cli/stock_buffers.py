@@ -6,6 +6,7 @@ from datetime import date
 
 import polars as pl
 
+from fillrate_assets.cli.tour import Findings
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.report.workbook import ExtraSheet
 from fillrate_assets.fillrate.rules.accountability import lacks_stock
@@ -56,3 +57,25 @@ def make_sheets(
         ExtraSheet("Stock buffers", order_list.make_sheet(rows, buffers.read_pack_sizes()), notes),
         ExtraSheet("Would have saved", order_list.make_savings_sheet(saved), [week]),
     ]
+
+
+def find(chosen: Settings, dc: str) -> Findings:
+    """Say in a few sentences what the stock buffers of a DC say."""
+    buffers = open_buffers(chosen)
+    rows = buffers.read([dc])
+    summary, *details = order_list.describe_recommendations(rows)
+    rejects = [line for line in details if line.startswith("rejected")]
+    sentences = [f"{dc}: {summary}."]
+    if rows.height:
+        saved = buffers.read_savings([dc], max(rows["ship_date"]), "department")["saved_cases"]
+        sentences.append(
+            f"{saved.len():,} recommendations on the buyers' lists of the week would have saved {sum(saved):,.0f}."
+        )
+    service = [*scores.summarize_service(buffers.store.read_service([dc]))]
+    sentences.append(f"Score: {'; '.join(service) or 'no period is past yet'}.")
+    sentences += [f"{line[:1].upper()}{line[1:]}." for line in rejects[:1]]
+    due = rows.sort("expected_lost_cases", descending=True, nulls_last=True)["item"].head(1).to_list()
+    steps = {"What should I order?": f"replenishment recommend --dc {dc}"}
+    if due:
+        steps["Why so much of it?"] = f"replenishment explain {dc} {due[0]}"
+    return Findings(sentences, {**steps, "What would have saved most?": "replenishment recommend --buyer-list 50"})

@@ -81,14 +81,16 @@ PARTS: Final = (
         "inventory",
     ),
     Part("Fill rate", "a network's orders, shipments and snapshots, to lost cases and why", ("demo",)),
+    Part("Stock buffers", "a DC's demand and what it lost, to what a buyer should order", ("replenishment", "demo")),
     Part("Buffers", "robotized warehouses every 5 minutes, to what the floor should do", ("buffers", "demo")),
 )
-"""In this order: the demo of the buffers adds to the home that the one of fill rates has filled."""
+"""In this order: those of stock buffers and of buffers add to the home that the one of fill rates has filled."""
 
 SMALL: Final = {
     "Fulfillment": ("--orders", "6", "--parties", "3", "--no-outage"),
     "Inventory": ("--orders", "40", "--items", "3"),
     "Fill rate": ("--dcs", "2", "--items", "100", "--days", "9"),
+    "Stock buffers": ("--days", "9"),
     "Buffers": ("--warehouses", "1", "--hours", "1"),
 }
 """Options of a short tour."""
@@ -172,9 +174,9 @@ def tour(*, small: bool) -> None:
     """Run the demo of every area, and say on one screen what each found.
 
     Orders go from their events through the counts of two DCs to the fill rates of what shipped, in the home `orders`
-    below this one, and an hour of peak to three DCs, in `inventory`; then come the demos of fill rates and of buffers,
-    in this one. Run again, it computes everything anew and changes nothing. What the demos print is in the folder
-    `tour` of the home.
+    below this one, and an hour of peak to three DCs, in `inventory`; then come the demos of fill rates, of stock
+    buffers and of buffers, in this one. Run again, it computes everything anew and changes nothing. What the demos
+    print is in the folder `tour` of the home.
 
     \b
     Example: to see it work

@@ -93,6 +93,11 @@ class SupplyStore:
         return parsing.parse_frame(rows.lazy(), table, table=table.name).collect()
 
 
+def make_no_rejects() -> pl.DataFrame:
+    """Make a frame of no rejects."""
+    return schema.INPUT_REJECTS.make_empty().collect()
+
+
 def _delete_rejects(table: TableSchema) -> sa.Delete:
     return INPUT_REJECTS.delete().where(INPUT_REJECTS.c.table == table.name)
 

@@ -21,6 +21,7 @@ from fillrate_assets.fillrate.sources.contract_files import Contracts
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
+from fillrate_assets.replenishment.supply_store import SupplyStore, make_no_rejects
 from fillrate_assets.sample.embedded import refuse_places
 from fillrate_assets.sample.network import (
     Activity,
@@ -30,6 +31,7 @@ from fillrate_assets.sample.network import (
     find_next_ship_day,
     simulate_activity,
 )
+from fillrate_assets.sample.supply import draw_positions, draw_terms
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import file_lock, sql
 from fillrate_assets.storage.database import Database
@@ -128,8 +130,11 @@ class SampleNetwork:
         systems.order_system.replace_items(tables.items)
         systems.record_store.add_dcs(tables.dcs)
         systems.record_store.add_waivers(tables.waivers)
+        supply = SupplyStore(systems.record_store.database)
+        supply.replace_terms(*draw_terms(network, tables.items))
         for dc in network.dc_codes:
             received = simulate_activity(network, dc)
+            supply.replace_positions(draw_positions(network, received.instock_snapshots), make_no_rejects())
             systems.receive(received.order_lines, received.shipment_lines, received.instock_snapshots)
             self._write_truth(dc, received)
             yield dc, received.order_lines.height

@@ -21,8 +21,8 @@ LONG = "22,814,361 cases ordered, 22,285,220 shipped: case fill 97.7 %, and why 
 def test_what_every_demo_found_is_on_one_screen(tmp_path: Path) -> None:
     found = Findings([LONG, LONG, "Nothing."], dict.fromkeys(("What?", "Why?", "How?"), "report --by dc"))
     lines = [*tour.describe([(part, found) for part in PARTS], tmp_path, "fillrate", 243)]
-    assert lines[0] == "4 areas ran from end to end in 4 min 3 s. What each found:"
-    assert len(lines) <= 55
+    assert lines[0] == "5 areas ran from end to end in 4 min 3 s. What each found:"
+    assert len(lines) <= 66
     assert max(len(line) for line in lines if str(tmp_path) not in line) <= 100
     assert not any(line.strip().startswith("%") for line in lines)
     assert f"  What?                           FILLRATE_HOME={tmp_path}/orders fillrate report --by dc" in lines

@@ -66,7 +66,9 @@ def resolve_terms(
         .then(pl.lit("COSTS"))
         .alias("quantile_source"),
     )
-    found = pl.concat([_match_rows(items, rows, keys) for keys in _list_keys()])
+    # Terms are few, and of few kinds: to plan a join for every kind there could be takes longer than to run those.
+    known = rows.collect()
+    found = pl.concat([_match_rows(items, known.lazy(), keys) for keys in _list_keys() if _is_any_of(known, keys)])
     by_item = list(schema.ITEMS.key)
     values = [*_VALUES, "quantile", "quantile_source"]
     ranked = found.sort("rank", "valid_from", descending=True)
@@ -84,9 +86,9 @@ def resolve_terms(
         ignore_nulls=True,
     )
     no_reject = pl.lit(None, pl.String).alias("rejected")
-    known = items.with_columns(no_reject) if rejected is None else items.join(rejected, on=by_item, how="left")
+    judged = items.with_columns(no_reject) if rejected is None else items.join(rejected, on=by_item, how="left")
     return (
-        known.join(chosen, on=by_item, how="left")
+        judged.join(chosen, on=by_item, how="left")
         .with_columns(
             pl.col("lead_time_days").fill_null(defaults.lead_time_days),
             pl.col("review_days").fill_null(defaults.review_days),
@@ -109,6 +111,12 @@ def _list_needed() -> list[tuple[str, str]]:
 def _list_keys() -> list[tuple[str, ...]]:
     """List what rows can be of: every subset of the keys, from nothing (a row for all) to all of them."""
     return [keys for size in range(len(schema.TERM_KEYS) + 1) for keys in combinations(schema.TERM_KEYS, size)]
+
+
+def _is_any_of(rows: pl.DataFrame, keys: tuple[str, ...]) -> bool:
+    """Return whether a row is of just these keys; of no row at all, whether they are none, so that there is a frame."""
+    named = [pl.col(key).is_not_null() if key in keys else pl.col(key).is_null() for key in schema.TERM_KEYS]
+    return not keys or not rows.filter(named).is_empty()
 
 
 def _match_rows(items: pl.LazyFrame, rows: pl.LazyFrame, keys: tuple[str, ...]) -> pl.LazyFrame:
