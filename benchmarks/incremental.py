@@ -65,7 +65,7 @@ _FIND_AND_LOAD: Final = vars(_bootstrap)["_find_and_load"]
 OF_CHANGED_DAYS: Final = frozenset(
     {"orders", "shipments", "instock_snapshots", "classified_lines", "item_days", "fill_rates"}
 )
-OF_DEPENDENT_DAYS: Final = frozenset({"rolling_averages", "weekday_indices", "lost_cases"})
+OF_DEPENDENT_DAYS: Final = frozenset({"rolling_averages", "weekday_indices", "usual_demand", "lost_cases"})
 OURS, DAGSTERS = "ours", "Dagster's"
 LARGEST: Final = 12
 RECORD_KEY: Final = ["dc", "ship_date", "item"]

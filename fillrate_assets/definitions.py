@@ -26,10 +26,11 @@ from fillrate_assets.buffers.notice_store import NoticeStore
 from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.core import extras
-from fillrate_assets.fillrate.defs import assets, checks, exports, health_checks, history, saved_views, sensors
+from fillrate_assets.fillrate.defs import assets, checks, exports, health_checks, history, network, saved_views, sensors
 from fillrate_assets.fillrate.defs import resources as fillrate_resources
 from fillrate_assets.fillrate.defs.lake_repair import LakeRepair
 from fillrate_assets.fillrate.defs.source_versions import Sources
+from fillrate_assets.fillrate.network_store import NetworkStore
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.sources.instock_warehouse import InstockWarehouse
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
@@ -108,6 +109,7 @@ def make_systems(settings: Settings) -> dict[str, Any]:
             settings.sources.tick_statement_timeout_seconds,
         ),
         "record_store": record_store,
+        "network_store": NetworkStore(database),
         "buffer_store": BufferStore(database),
         "buffer_history": HistoryStore(database, settings.storage.buffer_history_days),
         "watermark": make_watermark(settings.storage.watermark_url, database),
@@ -233,8 +235,14 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
 
     job = dg.define_asset_job(
         JOB,
-        selection=dg.AssetSelection.groups(assets.AREA) - dg.AssetSelection.assets(exports.exports, history.history),
+        selection=dg.AssetSelection.groups(assets.AREA)
+        - dg.AssetSelection.assets(exports.exports, history.history, network.network_factors),
         description="Reads orders, shipments and snapshots, computes lost cases, and publishes the records.",
+    )
+    compared = dg.define_asset_job(
+        network.JOB,
+        selection=dg.AssetSelection.assets(network.network_factors),
+        description="Compares the DCs on a ship date: what sold of each item over what is usual.",
     )
     months = dg.define_asset_job(
         history.JOB,
@@ -279,6 +287,7 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
     return dg.Definitions(
         assets=[
             *dg.map_asset_specs(place, assets.build(settings, kinds)),
+            *network.build(settings),
             exports.build(settings),
             history.build(settings),
             *buffer_assets.build(settings, _find_kind(settings.sources.floor_feeds_url)),
@@ -292,6 +301,7 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
         ],
         asset_checks=[
             *checks.build(settings),
+            network.build_check(settings),
             *health_checks.CHECKS,
             *buffer_checks.build(settings),
             *fulfillment_checks.CHECKS,
@@ -300,6 +310,7 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
         ],
         jobs=[
             job,
+            compared,
             health,
             months,
             tick,
@@ -321,6 +332,7 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
         ],
         sensors=[
             *sensors.build(JOB),
+            network.build_sensor(),
             fulfillment_assets.fulfillment_summary,
             inventory_assets.inventory_summary,
             replenishment_assets.build_sensor(),

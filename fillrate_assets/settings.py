@@ -203,6 +203,9 @@ class Estimate(_Section):
     """Whose estimate counts as lost, 1 or 2; records have both. Another one restates a day once the day is run
     again."""
 
+    network_wait_hours: float = Field(default=4, ge=0)
+    """How long the comparison of a ship date waits for DCs that are late, from its first DC on."""
+
 
 class Health(_Section):
     """The quality gate of a day, and what the checks of the platform's health report."""

@@ -14,7 +14,7 @@ from fillrate_assets.buffers import schema as buffer_schema
 from fillrate_assets.buffers.defs import assets as buffers
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.definitions import JOB, build_defs, make_systems
-from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.fact_schema import ITEM_FACTS
 from fillrate_assets.fillrate.sources.order_system import OrderSystem
@@ -36,6 +36,8 @@ ASSETS = {
     "item_days": {"parquet", "polars"},
     "rolling_averages": {"parquet", "polars"},
     "weekday_indices": {"parquet", "polars"},
+    "usual_demand": {"parquet", "polars"},
+    "network_factors": {"parquet", "polars"},
     "lost_cases": {"parquet", "polars"},
     "fill_rates": {"parquet", "polars"},
     "published_records": {"sqlite", "polars"},
@@ -63,6 +65,7 @@ ASSETS = {
 }
 TABLES = {
     **{key.path[-1]: table for key, table in assets.TABLES.items()},
+    "network_factors": demand_schema.NETWORK_FACTORS,
     "published_records": schema.LOST_CASES,
     "exports": schema.LOST_CASES,
     "history": ITEM_FACTS.schema,
@@ -97,6 +100,8 @@ UPSTREAM = {
     "item_days": {"classified_lines", "instock_snapshots", "items"},
     "rolling_averages": {"item_days"},
     "weekday_indices": {"item_days"},
+    "usual_demand": {"item_days", "rolling_averages", "weekday_indices"},
+    "network_factors": {"usual_demand"},
     "lost_cases": {"classified_lines", "item_days", "rolling_averages", "weekday_indices"},
     "fill_rates": {"classified_lines"},
     "published_records": {
@@ -161,6 +166,7 @@ CHECKS = {
     "lost_cases.flag_conflicts": False,
     "lost_cases.phantom_stock": False,
     "lost_cases.held_days": False,
+    "network_factors.late_dcs": False,
     "pipeline_health.conflicting_events": False,
     "pipeline_health.dead_letters": False,
     "pipeline_health.effect_age": False,
@@ -183,6 +189,7 @@ CHECKS = {
     "tick_health.heartbeat": False,
     "unit_timeseries.warehouse_coverage": False,
     "unit_timeseries.master_data_valid": False,
+    "usual_demand.contract": True,
     "weekday_indices.contract": True,
 }
 
@@ -271,6 +278,7 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
     assert JOB == "fill_rate_and_lost_cases"
     assert [job.name for job in defs.jobs or []] == [
         JOB,
+        "network",
         "health_checks",
         "history",
         "buffer_tick",
@@ -286,7 +294,7 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
         "stock_buffers",
     ]
     of_main_job = {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(JOB).nodes}
-    others = {"exports", "history", "reconciliation", *BUFFERS, *REPLENISHMENT, *EXTERNAL}
+    others = {"exports", "history", "network_factors", "reconciliation", *BUFFERS, *REPLENISHMENT, *EXTERNAL}
     assert of_main_job >= set(ASSETS) - others
     assert not of_main_job & others
     of_tick = {node.name.partition("__")[2] or node.name for node in defs.resolve_job_def(buffers.JOB).nodes}
@@ -298,6 +306,7 @@ def test_jobs_and_sensors_are_these(defs: dg.Definitions) -> None:
         ("dcs", 300),
         ("run_failures", 300),
         ("exports", 300),
+        ("network", 300),
         ("fulfillment_summary", 60),
         ("inventory_summary", 60),
         ("stock_buffers", 300),

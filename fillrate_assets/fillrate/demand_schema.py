@@ -5,12 +5,13 @@ The level is beside the baseline of method 1 in `ROLLING_AVERAGES`, and what was
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import polars as pl
 
 from fillrate_assets.core.decimals import CASES, RATE
-from fillrate_assets.core.table_schema import Column, TableSchema
+from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 from fillrate_assets.fillrate.schema import LOST_CASES
 
 _DC, _SHIP_DATE, _ITEM = (
@@ -75,5 +76,32 @@ FACTOR_WEIGHTS: Final = TableSchema(
         _SHIP_DATE,
         Column("factor_weight", RATE, "How far the DC follows the factor: 0 not at all, 1 wholly", "share"),
         Column("weight_n", pl.Int64, "Item-days it is learned from", "item-days"),
+    ),
+)
+
+NETWORK_DAYS: Final = TableSchema(
+    "network_days",
+    ("dc", "ship_date"),
+    (
+        _DC,
+        _SHIP_DATE,
+        Column("usual_version", pl.String, "Hash of the usual demand of the DC's day"),
+        Column("usual_at", TIMESTAMP, "When it became so", "UTC"),
+        Column("observed_items", pl.Int64, "Items that were observed that day", "items"),
+        Column(
+            "compared_version", pl.String, "The usual demand that the factors of the date were made of", nullable=True
+        ),
+        Column("factors_version", pl.String, "Hash of the DC's factors; null: no item has one", nullable=True),
+        *(replace(column, nullable=True) for column in FACTOR_FITS.columns[len(FACTOR_FITS.key) :]),
+    ),
+)
+
+NETWORK_VERSIONS: Final = TableSchema(
+    "network_versions",
+    ("dc", "ship_date"),
+    (
+        _DC,
+        _SHIP_DATE,
+        Column("network_version", pl.String, "Factors and weight; null: no item has a factor", nullable=True),
     ),
 )

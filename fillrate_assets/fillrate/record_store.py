@@ -98,6 +98,9 @@ class DayPublication:
     doubt: str | None = None
     """What is doubtful about records that are published."""
 
+    network_version: str | None = None
+    """Which factors and weight of the network the records were made with."""
+
     only_depends: bool = False
     """Whether the run judges the day again for the sake of an earlier one, and computed nothing else of it anew."""
 
@@ -349,6 +352,7 @@ def _publish_day(connection: sa.Connection, day: DayPublication, run_id: str, no
                 "dc": day.dc,
                 "ship_date": day.ship_date,
                 **source,
+                "network_version": day.network_version if day.held is None else (before or {}).get("network_version"),
                 "records": records.height if day.held is None else (before or {}).get("records", 0),
                 "checksum": checksum,
                 "state": "PUBLISHED" if day.held is None else "HELD",

@@ -386,6 +386,7 @@ LEDGER: Final = TableSchema(
         Column("shipments_lines", pl.Int64, "Versions of shipment lines that were processed", "lines"),
         Column("snapshots_at", TIMESTAMP, "When the latest instock record was taken", "UTC", nullable=True),
         Column("snapshots_rows", pl.Int64, "Instock records that were processed", "rows"),
+        _define_text("network_version", "Factors and weight of the network that the records were made with"),
         Column("records", pl.Int64, "Records in force", "records"),
         _define_text("checksum", "SHA-256 of the records and rejects in force"),
         Column("state", pl.String, "PUBLISHED or HELD"),

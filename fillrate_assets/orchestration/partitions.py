@@ -25,6 +25,12 @@ DC_TAG: Final = "fillrate/dc"
 CHANGED_TAG: Final = "fillrate/changed_ship_dates"
 """Comma-separated ship dates whose sources changed; absent: all of the run's. The others only depend on them."""
 
+NOTHING_CHANGED: Final = "none"
+"""Of a run whose days all only depend."""
+
+READ_TAG: Final = "fillrate/read_at"
+"""When an earlier run began to read the sources of the run's days, as an ISO time; absent: none did."""
+
 TICK_TAG: Final = "fillrate/tick"
 """The tick of the buffers that a run is for, as an ISO time; absent: every tick of the run's days. `dagster.yaml` lets
 one tick go at a time."""
@@ -43,6 +49,11 @@ def define_dc_ship_date(first_ship_date: date, time_zone: str = "UTC") -> dg.Mul
     """Define one partition per DC and ship date, up to and including today by the clock of a time zone."""
     days = dg.DailyPartitionsDefinition(start_date=first_ship_date.isoformat(), end_offset=1, timezone=time_zone)
     return dg.MultiPartitionsDefinition({"dc": DC, "ship_date": days})
+
+
+def define_ship_date(first_ship_date: date) -> dg.DailyPartitionsDefinition:
+    """Define one partition per ship date, for all DCs together, up to and including today, UTC."""
+    return dg.DailyPartitionsDefinition(start_date=first_ship_date.isoformat(), end_offset=1)
 
 
 def define_look_back(days: int) -> dg.MultiPartitionMapping:
@@ -65,6 +76,14 @@ def define_look_back(days: int) -> dg.MultiPartitionMapping:
         )
 
 
+def define_all_dcs() -> dg.MultiToSingleDimensionPartitionMapping:
+    """Map a ship date to that of every DC."""
+    with warnings.catch_warnings():
+        # As in `define_look_back`.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.MultiToSingleDimensionPartitionMapping("ship_date")
+
+
 def make_key(dc: str, ship_date: date) -> dg.MultiPartitionKey:
     """Make the key of one partition."""
     return dg.MultiPartitionKey({"dc": dc, "ship_date": ship_date.isoformat()})
@@ -73,6 +92,16 @@ def make_key(dc: str, ship_date: date) -> dg.MultiPartitionKey:
 def make_range_tags(dc: str, first: date, last: date) -> dict[str, str]:
     """Make the tags with which a run materializes a range of ship dates of one DC."""
     return {RANGE_START_TAG: str(make_key(dc, first)), RANGE_END_TAG: str(make_key(dc, last)), DC_TAG: dc}
+
+
+def make_changed_tag(days: Iterable[date]) -> str:
+    """Make the value of `CHANGED_TAG`."""
+    return ",".join(day.isoformat() for day in days) or NOTHING_CHANGED
+
+
+def make_date_tags(first: date, last: date) -> dict[str, str]:
+    """Make the tags with which a run materializes a range of ship dates, for all DCs together."""
+    return {RANGE_START_TAG: first.isoformat(), RANGE_END_TAG: last.isoformat()}
 
 
 def make_tick_tags(
@@ -120,6 +149,13 @@ def find_rectangle(tags: Mapping[str, str]) -> PartitionRectangle | None:
     return PartitionRectangle(first_dc, last_dc, begin, end)
 
 
+def find_dates(tags: Mapping[str, str]) -> list[date]:
+    """Find the ship dates that a run is about, of which all DCs share one partition, by its tags alone."""
+    one = tags.get(PARTITION_TAG, "")
+    first, last = tags.get(RANGE_START_TAG, one), tags.get(RANGE_END_TAG, one)
+    return list_dates(date.fromisoformat(first), date.fromisoformat(last)) if first and last else []
+
+
 def list_dcs(instance: dg.DagsterInstance) -> Sequence[str]:
     """List the DCs that have a partition key, in Dagster's order."""
     return instance.get_dynamic_partitions(str(DC.name))
@@ -145,6 +181,20 @@ def find_days_in_progress(instance: dg.DagsterInstance, read: dg.AssetKey) -> se
         for dc in scope.dcs(instance)
         for day in _select_changed(run.tags, list_dates(scope.first, scope.last))
     }
+
+
+def find_dates_in_progress(instance: dg.DagsterInstance, job_name: str) -> set[date]:
+    """Find the ship dates that runs which are queued or in progress compute: for any DC, or by a job for all of them.
+
+    Args:
+        instance: Dagster's.
+        job_name: a job whose partitions are ship dates alone.
+
+    """
+    active = dg.RunsFilter(statuses=[*_IN_PROGRESS, *_QUEUED], job_name=job_name)
+    of_all = {day for run in instance.get_runs(filters=active) for day in find_dates(run.tags)}
+    of_dcs = _find_active_runs(instance, queued=True)
+    return of_all.union(*(list_dates(scope.first, scope.last) for _, scope in of_dcs))
 
 
 def parse_key(key: str) -> PartitionKey:

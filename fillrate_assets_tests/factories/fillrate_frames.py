@@ -80,6 +80,14 @@ def make_factor_weights(*rows: Row) -> pl.LazyFrame:
     return _make_frame(demand_schema.FACTOR_WEIGHTS, rows, lambda _: {"dc": "DC01", "ship_date": DAY, **facts})
 
 
+def make_network_days(*rows: Row) -> pl.LazyFrame:
+    """`NETWORK_DAYS`: what DC01 does usually was compared with the other DCs, by which some items have a factor."""
+    of_dc = {"dc": "DC01", "ship_date": DAY, "usual_version": "u", "usual_at": PROCESSED_AT, "observed_items": 10}
+    compared = {"compared_version": "u", "factors_version": "f"}
+    fit = {"followed_cases": 60, "deviation_cases": 100, "usual_cases": 100, "item_days": 10}
+    return _make_frame(demand_schema.NETWORK_DAYS, rows, lambda _: {**of_dc, **compared, **fit})
+
+
 def make_waivers(*rows: Row) -> pl.LazyFrame:
     """`WAIVERS`, in force since 2020."""
     return _make_frame(schema.WAIVERS, rows, lambda _: {"valid_from": date(2020, 1, 1)})

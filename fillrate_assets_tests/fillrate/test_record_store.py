@@ -199,12 +199,25 @@ def test_a_first_publication_is_no_restatement(store: RecordStore) -> None:
         "shipments_lines": 0,
         "snapshots_at": AT,
         "snapshots_rows": 1,
+        "network_version": None,
         "records": 1,
         "state": "PUBLISHED",
         "reason": None,
         "run_id": "run",
         "published_at": NOW,
     }
+
+
+def test_the_ledger_says_what_records_were_made_with_of_other_dcs(store: RecordStore) -> None:
+    day = _make_day(_make_short("A", 10, 8))
+    for version in ("f 0.1", "g 0.1", None):
+        (outcome,) = store.publish([replace(day, network_version=version)], run_id="run", now=NOW)
+        assert store.read_ledger("DC01")["network_version"].to_list() == [version]
+        assert outcome.restated == 0
+    store.publish([replace(day, network_version="f 0.1")], run_id="run", now=NOW)
+    # A held day has its last good records, and what these were made with.
+    store.publish([replace(day, network_version="g 0.1", held="no snapshot")], run_id="run", now=LATER)
+    assert store.read_ledger("DC01").select("network_version", "state").row(0) == ("f 0.1", "HELD")
 
 
 def test_the_same_day_again_changes_and_logs_nothing(store: RecordStore) -> None:

@@ -1,7 +1,8 @@
 """The assets of fill rates: each reads, calls a rule, stores the rows in the lake, and describes them in the UI."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Final
@@ -10,17 +11,20 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets.core import partition_key
+from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.partition_key import DcDateRange, PartitionKey
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.defs import metadata
 from fillrate_assets.fillrate.defs.lake_repair import LakeRepair
+from fillrate_assets.fillrate.network_store import NetworkStore
 from fillrate_assets.fillrate.record_store import DayPublication, PublishResult, RecordStore
 from fillrate_assets.fillrate.report.doubts import describe_days
 from fillrate_assets.fillrate.report.queries import find_gated_days
 from fillrate_assets.fillrate.rules import (
     failure_messages,
     item_master_changes,
+    network_factor,
     rolling_baseline,
     service_metrics,
     weekday_index,
@@ -326,6 +330,42 @@ def weekday_indices(
     return _replace(context, lake, demand_schema.WEEKDAY_INDICES, days, compute, metadata.summarize_weekdays)
 
 
+@dg.asset(
+    key_prefix=AREA,
+    group_name=AREA,
+    owners=OWNERS,
+    kinds={"polars", "parquet"},
+    metadata=make_column_metadata(demand_schema.USUAL_DEMAND),
+)
+@translate_failures()
+def usual_demand(
+    context: dg.AssetExecutionContext,
+    dc_lock: dg.ResourceParam[DcLock],
+    record_store: dg.ResourceParam[RecordStore],
+    network_store: dg.ResourceParam[NetworkStore],
+    lake: dg.ResourceParam[Lake],
+    item_days: LakeInput,
+    rolling_averages: LakeInput,
+    weekday_indices: LakeInput,
+) -> dg.MaterializeResult[None]:
+    """Usual demand: what each item orders on such a weekday, and what it did where it was in stock.
+
+    A partition is a DC and a ship date. The DCs are compared by it, once all of a date are there.
+    """
+    dc_lock.acquire(context)
+    days, averages, indices = (each.read() for each in (item_days, rolling_averages, weekday_indices))
+    calendar = record_store.read_calendar().lazy()
+    for span in partition_key.cut_into_ranges(partitions.list_days(context), MONTH):
+        of_days, levels, of_weekday = (_select_range(frame, span) for frame in (days, averages, indices))
+        usual = network_factor.compute_usual_demand(of_days, levels, of_weekday, calendar)
+        rows = usual.sort("ship_date", "item").collect()
+        lake.write(demand_schema.USUAL_DEMAND, rows, span.partition_keys)
+        # After what it is about: a comparison that reads in between is due again.
+        network_store.record_usual(_describe_usual(rows, span.partition_keys), now=datetime.now(UTC))
+        _describe_days(context, rows, span.partition_keys, metadata.summarize_usual)
+    return dg.MaterializeResult()
+
+
 # The look-back is not for what it reads: with it, a backfill of some days reaches the records of the 28 days after.
 @dg.asset(
     key_prefix=AREA,
@@ -346,6 +386,7 @@ def lost_cases(
     item_days: LakeInput,
     rolling_averages: LakeInput,
     weekday_indices: LakeInput,
+    network_store: dg.ResourceParam[NetworkStore],
 ) -> dg.MaterializeResult[None]:
     """Lost cases: a row for each item and day with what did not ship, and on which path it was lost.
 
@@ -354,6 +395,7 @@ def lost_cases(
     dc_lock.acquire(context)
     lines, days = classified_lines.read(), item_days.read()
     averages, indices = rolling_averages.read(), weekday_indices.read()
+    followed = _read_network(lake, network_store, partitions.list_days(context))
     held = _find_held(context, settings, record_store, lines, days)
     waivers, calendar = record_store.read_waivers().lazy(), record_store.read_calendar().lazy()
     add_partition_metadata(
@@ -368,6 +410,8 @@ def lost_cases(
             waivers,
             calendar,
             indices=_select_range(indices, span),
+            factors=_select_range(followed.factors, span),
+            weights=followed.weights,
             method=settings.estimate.method,
         )
         return records.sort("dc", "ship_date", "item").collect()
@@ -433,6 +477,7 @@ def published_records(
     lake: dg.ResourceParam[Lake],
     outbox: dg.ResourceParam[Outbox],
     lake_repair: dg.ResourceParam[LakeRepair],
+    network_store: dg.ResourceParam[NetworkStore],
     orders: LakeInput,
     shipments: LakeInput,
     instock_snapshots: LakeInput,
@@ -452,6 +497,8 @@ def published_records(
     versions = _compute_versions(
         *(_select_run_days(context, source.read()) for source in (orders, shipments, instock_snapshots))
     )
+    followed = _read_network(lake, network_store, partitions.list_days(context))
+    unfollowed = followed.find_unfollowed(_select_run_days(context, judged))
     now, read_at = datetime.now(UTC), _find_read_time(context)
     changed = set(partitions.list_changed_days(context))
     computed = changed - _find_outdated(lake, changed)
@@ -467,6 +514,7 @@ def published_records(
                 held.get(day),
                 read_at if day in changed else None,
                 doubts.get(day),
+                None if day in unfollowed else followed.versions.get(day),
                 only_depends=day not in computed,
             )
             for day in span.partition_keys
@@ -494,6 +542,7 @@ ASSETS: Final = (
     item_days,
     rolling_averages,
     weekday_indices,
+    usual_demand,
     lost_cases,
     fill_rates,
     published_records,
@@ -505,6 +554,7 @@ TABLES: Final = {
     item_days.key: schema.ITEM_DAYS,
     rolling_averages.key: schema.ROLLING_AVERAGES,
     weekday_indices.key: demand_schema.WEEKDAY_INDICES,
+    usual_demand.key: demand_schema.USUAL_DEMAND,
     lost_cases.key: schema.LOST_CASES,
     fill_rates.key: schema.FILL_RATES,
 }
@@ -607,7 +657,9 @@ def _report_changed_items(
 
 
 def _find_read_time(context: dg.AssetExecutionContext) -> datetime | None:
-    """Return when this run began; None if it reads no sources itself, because an earlier run did."""
+    """Return when this run began to read the sources, or an earlier one for it; None if that is not known."""
+    if (read_at := context.run.tags.get(partitions.READ_TAG)) is not None:
+        return datetime.fromisoformat(read_at)
     steps = context.run.step_keys_to_execute
     if steps is not None and not {source.to_python_identifier() for source in SOURCES} <= set(steps):
         return None
@@ -674,6 +726,49 @@ def _describe_publication(day: DayPublication, outcome: PublishResult) -> Metada
         "restated_values": outcome.restated,
         "rejects": day.rejects.height,
     }
+
+
+@dataclass(frozen=True)
+class _Network:
+    """What days of a DC follow of other DCs: `NETWORK_FACTORS`, `FACTOR_WEIGHTS`, and their version."""
+
+    factors: pl.LazyFrame
+    weights: pl.LazyFrame
+    versions: Mapping[PartitionKey, str | None]
+
+    def find_unfollowed(self, records: pl.LazyFrame) -> set[PartitionKey]:
+        """Find the days whose records were made before something of it changed."""
+        days = network_factor.find_unfollowed_days(records, self.factors, self.weights).collect()
+        return set(map(PartitionKey._make, days.iter_rows()))
+
+
+def _read_network(lake: Lake, network_store: NetworkStore, days: Sequence[PartitionKey]) -> _Network:
+    """Read what days follow of other DCs; its version first, so that it is never newer than what it is of."""
+    dates = sorted({day for _, day in days})
+    known = network_store.read(
+        sorted({dc for dc, _ in days}), dates[0] - timedelta(days=network_factor.WEIGHT_DAYS), dates[-1]
+    ).lazy()
+    found = network_factor.compute_network_versions(known).collect()
+    versions = {PartitionKey(dc, day): version for dc, day, version in found.iter_rows()}
+    factors = lake.read(demand_schema.NETWORK_FACTORS, days).collect()
+    there = set(map(PartitionKey._make, factors.select("dc", "ship_date").unique().iter_rows()))
+    if lost := [day for day in days if versions.get(day) and day not in there]:
+        table = demand_schema.NETWORK_FACTORS.name
+        msg = f"the lake has lost {table} of {lost[0].dc} {lost[0].ship_date}: materialize {table} of that date again"
+        raise PermanentFailure(msg)
+    return _Network(factors.lazy(), network_factor.compute_weights(known, dates).collect().lazy(), versions)
+
+
+def _describe_usual(rows: pl.DataFrame, days: Sequence[PartitionKey]) -> pl.DataFrame:
+    """Describe the usual demand of each day, as `NetworkStore.record_usual` takes it."""
+    parts, empty = split_by_day(rows), rows.clear()
+    found = [
+        (*day, network_factor.compute_version(part), part["observed_cases"].count())
+        for day in days
+        for part in [parts.get(day, empty)]
+    ]
+    names = ("dc", "ship_date", "usual_version", "observed_items")
+    return pl.DataFrame(found, schema={name: demand_schema.NETWORK_DAYS.polars[name] for name in names}, orient="row")
 
 
 def _compute_versions(

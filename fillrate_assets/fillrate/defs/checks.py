@@ -18,6 +18,7 @@ from fillrate_assets.fillrate.defs.assets import (
     lost_cases,
     published_records,
     rolling_averages,
+    usual_demand,
     weekday_indices,
 )
 from fillrate_assets.fillrate.record_store import RecordStore
@@ -185,6 +186,7 @@ CHECKS: Final = (
     make_contract_check(item_days, schema.ITEM_DAYS),
     make_contract_check(rolling_averages, schema.ROLLING_AVERAGES),
     make_contract_check(weekday_indices, demand_schema.WEEKDAY_INDICES),
+    make_contract_check(usual_demand, demand_schema.USUAL_DEMAND),
     make_contract_check(lost_cases, schema.LOST_CASES),
     make_contract_check(fill_rates, schema.FILL_RATES),
     reject_rate,

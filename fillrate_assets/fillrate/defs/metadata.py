@@ -72,6 +72,11 @@ def summarize_weekdays(rows: pl.DataFrame) -> Metadata:
     return {"dagster/partition_row_count": rows.height, "by_department": make_table(shown)}
 
 
+def summarize_usual(rows: pl.DataFrame) -> Metadata:
+    """Count the items that have a usual demand, and those that were observed."""
+    return {"dagster/partition_row_count": rows.height, "items_observed": rows["observed_cases"].count()}
+
+
 def summarize_lost_cases(rows: pl.DataFrame) -> Metadata:
     """Summarize a day for the buyer: how much, why, and which items."""
     ordered, shipped = (_sum_cases(rows, name) for name in ("ordered_cases", "shipped_cases"))

@@ -58,6 +58,10 @@ class RecordStoreResource(DatabaseResource):
     """The record store: published records, their restatements, rejects, the ledger, waivers and DCs."""
 
 
+class NetworkStoreResource(DatabaseResource):
+    """What is known of the comparison of DCs, in the record store."""
+
+
 class WatermarkResource(SystemResource):
     """The watermarks: up to when the sensor new_orders has looked at each source."""
 
@@ -112,6 +116,7 @@ RESOURCES: Final[dict[str, type[SystemResource]]] = {
     "sources": SourcesResource,
     "lake_repair": LakeRepairResource,
     "record_store": RecordStoreResource,
+    "network_store": NetworkStoreResource,
     "watermark": WatermarkResource,
     "outbox": OutboxResource,
     "view_mail": ViewMailResource,

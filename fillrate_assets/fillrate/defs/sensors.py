@@ -12,6 +12,7 @@ from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate.defs import exports
 from fillrate_assets.fillrate.defs.assets import orders, published_records
 from fillrate_assets.fillrate.defs.source_versions import Sources
+from fillrate_assets.fillrate.network_store import NetworkStore
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.rules import change_planner
 from fillrate_assets.fillrate.rules.change_planner import Attempt, Plan
@@ -39,9 +40,13 @@ def new_orders(
     settings: dg.ResourceParam[Settings],
     sources: dg.ResourceParam[Sources],
     record_store: dg.ResourceParam[RecordStore],
+    network_store: dg.ResourceParam[NetworkStore],
     watermark: dg.ResourceParam[Watermark],
 ) -> dg.SensorResult:
-    """Request runs for DCs and ship dates with new or corrected orders, shipments or snapshots, and dependants."""
+    """Request runs for DCs and ship dates with new or corrected orders, shipments or snapshots, and dependants.
+
+    Also for days of which what other DCs sold has moved since.
+    """
     now = datetime.now(UTC)
     stored = sources.read_watermarks()
     marks = sources.bound(stored, now)
@@ -58,6 +63,7 @@ def new_orders(
         retry_delay=timedelta(minutes=settings.sensor.partition_retry_delay_minutes),
         max_requests=settings.sensor.max_runs_per_sensor_tick,
         in_progress=_find_days_in_progress(context.instance),
+        network=network_store.read_versions(active),
     )
     if plan.left_out:
         context.log.info("%d more runs wait for the next tick: max_runs_per_sensor_tick is exceeded", plan.left_out)
@@ -215,7 +221,7 @@ def _make_result(context: dg.SensorEvaluationContext, plan: Plan) -> dg.SensorRe
                     # Before the runs of a backfill, which may be many.
                     PRIORITY_TAG: "1",
                     **partitions.make_range_tags(request.dc, request.first, request.last),
-                    partitions.CHANGED_TAG: ",".join(day.isoformat() for day in request.changed),
+                    partitions.CHANGED_TAG: partitions.make_changed_tag(request.changed),
                 },
             )
             for request in plan.requests

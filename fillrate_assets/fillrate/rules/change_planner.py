@@ -54,6 +54,8 @@ class PlannedRun:
     first: date
     last: date
     changed: tuple[date, ...]
+    due: tuple[date, ...]
+    """The days that it is for: the changed ones, and those of which what other DCs sold moved."""
     run_key: str
 
 
@@ -72,7 +74,7 @@ class Plan:
     """Requests that were too many for one tick; the next one makes them."""
 
 
-def plan_runs(
+def plan_runs(  # noqa: PLR0913 - what a tick has read and what settings say
     found: Mapping[str, pl.DataFrame],
     ledger: pl.DataFrame,
     attempts: Mapping[PartitionKey, Attempt],
@@ -81,8 +83,11 @@ def plan_runs(
     retry_delay: timedelta,
     max_requests: int,
     in_progress: Collection[PartitionKey] = (),
+    network: Mapping[PartitionKey, str | None] | None = None,
 ) -> Plan:
     """Compare the sources with the ledger and decide which runs to request.
+
+    A published day of which what other DCs sold has moved is due too; nothing of its sources is read again.
 
     Args:
         found: `PAIR_VERSIONS` by source, `orders`, `shipments` and `snapshots`: what may have changed.
@@ -92,15 +97,19 @@ def plan_runs(
         retry_delay: wait this long before a first retry.
         max_requests: request no more runs than this; what was requested least often goes first.
         in_progress: pairs that a run or a backfill is about to publish; what it does not read stays ahead until then.
+        network: by pair, the version of what it is to follow of other DCs.
 
     """
     versions, ahead = _compare_versions(found, ledger)
+    unfollowed = find_unfollowed(network or {}, ledger)
+    versions |= {pair: f"{versions[pair]}, network {version}" for pair, version in unfollowed.items()}
     held = set(map(PartitionKey._make, ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows()))
     waiting: dict[PartitionKey, Attempt] = {}
     due = []
-    left_to_runs = [pair for pair in sorted(ahead.keys() | held) if pair in in_progress]
+    wanted_pairs = ahead.keys() | held | unfollowed.keys()
+    left_to_runs = [pair for pair in sorted(wanted_pairs) if pair in in_progress]
     waiting |= {pair: attempts[pair] for pair in left_to_runs if pair in attempts}
-    for pair in sorted((ahead.keys() | held) - set(left_to_runs)):
+    for pair in sorted(wanted_pairs - set(left_to_runs)):
         version = versions[pair]
         earlier = attempts.get(pair)
         if earlier is None or earlier.version != version:
@@ -111,11 +120,13 @@ def plan_runs(
             waiting[pair] = replace(earlier, number=earlier.number + 1, requested_at=now)
         else:
             waiting[pair] = earlier
+    changed = [pair for pair in due if pair in ahead or pair in held]
     wanted = sorted(
-        _build_requests(due, waiting, ledger), key=lambda each: waiting[PartitionKey(each.dc, each.changed[0])].number
+        _build_requests(changed, due, waiting, ledger),
+        key=lambda each: waiting[PartitionKey(each.dc, each.due[0])].number,
     )
     requests = tuple(wanted[:max_requests])
-    for pair in [PartitionKey(each.dc, day) for each in wanted[max_requests:] for day in each.changed]:
+    for pair in [PartitionKey(each.dc, day) for each in wanted[max_requests:] for day in each.due]:
         # As if this tick had not looked at it: it stays ahead or held, so the next one finds it.
         waiting.pop(pair)
         waiting |= {pair: attempts[pair]} if pair in attempts else {}
@@ -157,6 +168,16 @@ def is_older(read: Mapping[str, Any], recorded: Mapping[str, Any]) -> bool:
         if older:
             return True
     return False
+
+
+def find_unfollowed(network: Mapping[PartitionKey, str | None], ledger: pl.DataFrame) -> dict[PartitionKey, str | None]:
+    """Find the published days whose records were made with other factors, or another weight, than there are now."""
+    published = ledger.filter(pl.col("state") == "PUBLISHED").select("dc", "ship_date", "network_version")
+    return {
+        pair: network[pair]
+        for dc, day, version in published.iter_rows()
+        if (pair := PartitionKey(dc, day)) in network and network[pair] != version
+    }
 
 
 def find_pending_changes(
@@ -208,20 +229,44 @@ def _is_newer(found: tuple[Any, ...], known: tuple[Any, ...]) -> bool:
 
 
 def _build_requests(
-    due: Sequence[PartitionKey], attempts: Mapping[PartitionKey, Attempt], ledger: pl.DataFrame
+    changed: Sequence[PartitionKey],
+    due: Sequence[PartitionKey],
+    attempts: Mapping[PartitionKey, Attempt],
+    ledger: pl.DataFrame,
 ) -> Iterator[PlannedRun]:
+    """Build a run for each group of changed days and what depends on them, then one for the due days besides."""
     known = dict(ledger.group_by("dc").agg(pl.col("ship_date").max()).iter_rows())
-    by_dc: dict[str, list[date]] = {}
-    for dc, day in sorted(due):
-        by_dc.setdefault(dc, []).append(day)
-    for dc, days in by_dc.items():
+    due_by_dc, changed_by_dc = _group_by_dc(due), _group_by_dc(changed)
+    for dc, days in due_by_dc.items():
         last_known = max([*days, known.get(dc, days[-1])])
-        for changed in _group_overlapping_days(days):
-            requested = [attempts[PartitionKey(dc, day)] for day in changed]
-            pairs = " ".join(f"{attempt.version} #{attempt.number}" for attempt in requested)
-            last = min(changed[-1] + timedelta(days=LOOK_BACK_DAYS), last_known)
-            digest = hashlib.sha256(pairs.encode()).hexdigest()[:16]
-            yield PlannedRun(dc, changed[0], last, changed, f"{dc}:{changed[0]}:{last}:{digest}")
+        left = set(days)
+        for group in _group_overlapping_days(changed_by_dc.get(dc, [])):
+            last = min(group[-1] + timedelta(days=LOOK_BACK_DAYS), last_known)
+            covered = {day for day in left if group[0] <= day <= last}
+            yield _build_request(dc, group, sorted(covered), last, attempts)
+            left -= covered
+        for group in _group_overlapping_days(sorted(left)):
+            yield _build_request(dc, (), group, group[-1], attempts)
+
+
+def _build_request(
+    dc: str,
+    changed: tuple[date, ...],
+    due: Sequence[date],
+    last: date,
+    attempts: Mapping[PartitionKey, Attempt],
+) -> PlannedRun:
+    requested = [attempts[PartitionKey(dc, day)] for day in due]
+    pairs = " ".join(f"{attempt.version} #{attempt.number}" for attempt in requested)
+    digest = hashlib.sha256(pairs.encode()).hexdigest()[:16]
+    return PlannedRun(dc, due[0], last, changed, tuple(due), f"{dc}:{due[0]}:{last}:{digest}")
+
+
+def _group_by_dc(pairs: Sequence[PartitionKey]) -> dict[str, list[date]]:
+    by_dc: dict[str, list[date]] = {}
+    for dc, day in sorted(pairs):
+        by_dc.setdefault(dc, []).append(day)
+    return by_dc
 
 
 def _group_overlapping_days(days: Sequence[date]) -> Iterator[tuple[date, ...]]:

@@ -6,15 +6,17 @@ belongs to `unbiased_estimate`.
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.decimals import PLACES, divide_half_up, to_cases, to_units
+from fillrate_assets.core.decimals import PLACES, RATE, divide_half_up, to_cases, to_units
 from fillrate_assets.fillrate import demand_schema, schema
-from fillrate_assets.fillrate.rules.observations import mark_observations, select_observations
+from fillrate_assets.fillrate.rules.observations import mark_observations
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fillrate.rules.weekday_index import add_usual_cases
 
@@ -30,6 +32,7 @@ STEP: Final = 100
 rarely move it (decision 0352)."""
 
 _KEY: Final = ["dc", "ship_date", "item"]
+_VERSION_LENGTH: Final = 16
 
 
 def compute_usual_demand(
@@ -170,16 +173,113 @@ def learn_factor_weights(
     )
 
 
-def find_late_dcs(
-    item_days: pl.LazyFrame, ship_dates: Sequence[date], calendar: pl.LazyFrame | None = None
-) -> pl.LazyFrame:
-    """Find the DCs that the factors of a ship date lack because there are no item-days of them yet.
+def select_followed(factors: pl.LazyFrame, usual: pl.LazyFrame) -> pl.LazyFrame:
+    """Select the factors that estimates need: of item-days that were not observed, and that others observed.
+
+    Args:
+        factors: `NETWORK_FACTORS`.
+        usual: `USUAL_DEMAND` of the same item-days.
+
+    Returns:
+        `NETWORK_FACTORS`, sorted.
+
+    """
+    unobserved = usual.filter(pl.col("observed_cases").is_null())
+    return factors.filter(pl.col("network_dcs") > 0).join(unobserved, on=_KEY, how="semi").sort(_KEY)
+
+
+def add_factors(item_days: pl.LazyFrame, factors: pl.LazyFrame, weights: pl.LazyFrame) -> pl.LazyFrame:
+    """Add the columns of `NETWORK_FACTORS` and `factor_weight`: 1, 0 and 0 where there is no other DC.
+
+    Args:
+        item_days: dc, ship_date and item.
+        factors: `NETWORK_FACTORS` of the same ship dates.
+        weights: `FACTOR_WEIGHTS` as of the same ship dates; 0 where there is none.
+
+    """
+    weight = pl.when(pl.col("network_dcs") > 0).then(pl.col("factor_weight"))
+    return (
+        item_days.join(factors, on=_KEY, how="left")
+        .join(weights.select("dc", "ship_date", "factor_weight"), on=["dc", "ship_date"], how="left")
+        .with_columns(
+            pl.col("network_factor").fill_null(1).cast(RATE),
+            pl.col("network_dcs").fill_null(0),
+            weight.fill_null(0).cast(RATE).alias("factor_weight"),
+        )
+    )
+
+
+def find_unfollowed_days(records: pl.LazyFrame, factors: pl.LazyFrame, weights: pl.LazyFrame) -> pl.LazyFrame:
+    """Find the days of which a record was made with other factors or another weight than there are now.
+
+    Args:
+        records: `LOST_CASES`.
+        factors: `NETWORK_FACTORS` of the same ship dates.
+        weights: `FACTOR_WEIGHTS` as of the same ship dates.
+
+    Returns:
+        dc and ship_date.
+
+    """
+    names = ["network_factor", "network_dcs", "factor_weight"]
+    made = [pl.col(name).alias(f"made_{name}") for name in names]
+    return (
+        records.filter(pl.col("network_dcs").is_not_null())
+        .select(*_KEY, *made)
+        .pipe(add_factors, factors, weights)
+        .filter(pl.any_horizontal(pl.col(name) != pl.col(f"made_{name}") for name in names))
+        .select("dc", "ship_date")
+        .unique()
+    )
+
+
+def compute_version(rows: pl.DataFrame) -> str:
+    """Compute a short hash of the rows of a DC's day: equal rows have the same, whatever their order."""
+    content = io.BytesIO()
+    rows.sort("item").rechunk().write_ipc(content, compat_level=pl.CompatLevel.oldest())
+    return hashlib.sha256(content.getbuffer()).hexdigest()[:_VERSION_LENGTH]
+
+
+def compute_weights(days: pl.LazyFrame, ship_dates: Sequence[date]) -> pl.LazyFrame:
+    """Compute `FACTOR_WEIGHTS` as of ship dates from the days that were compared before.
+
+    Args:
+        days: `NETWORK_DAYS`.
+        ship_dates: the dates to compute.
+
+    """
+    fits = days.filter(pl.col("compared_version").is_not_null()).pipe(demand_schema.FACTOR_FITS.conform)
+    return learn_factor_weights(fits, ship_dates)
+
+
+def compute_network_versions(days: pl.LazyFrame) -> pl.LazyFrame:
+    """Compute the version of what the DC's days are to follow: of their factors and their weight.
+
+    Args:
+        days: `NETWORK_DAYS`, with the 7 days before.
+
+    Returns:
+        `NETWORK_VERSIONS`.
+
+    """
+    dates = days.select(pl.col("ship_date").unique()).collect().to_series().to_list()
+    weight = pl.col("factor_weight").fill_null(0).cast(RATE).cast(pl.String)
+    return (
+        days.join(compute_weights(days, dates), on=["dc", "ship_date"], how="left")
+        .with_columns(pl.format("{} {}", "factors_version", weight).alias("network_version"))
+        .sort("dc", "ship_date")
+        .pipe(demand_schema.NETWORK_VERSIONS.conform)
+    )
+
+
+def find_late_dcs(days: pl.LazyFrame, ship_dates: Sequence[date], calendar: pl.LazyFrame | None = None) -> pl.LazyFrame:
+    """Find the DCs that the factors of a ship date lack because nothing was observed of them yet.
 
     A DC is expected where it observed items on the same weekday in the 28 days before, unless its calendar calls the
     day closed.
 
     Args:
-        item_days: `ITEM_DAYS` of all DCs, with the look-back of `ship_dates`.
+        days: `NETWORK_DAYS` of all DCs that are expected, with the look-back of `ship_dates`.
         ship_dates: the dates to look at.
         calendar: `DC_CALENDAR`, if there is one.
 
@@ -188,11 +288,9 @@ def find_late_dcs(
 
     """
     weeks = [7 * week for week in range(1, LOOK_BACK_DAYS // 7 + 1)]
+    observed = days.filter(pl.col("observed_items") > 0).select("dc", "ship_date")
     expected = (
-        select_observations(item_days, calendar)
-        .select("dc", "ship_date")
-        .unique()
-        .with_columns(pl.lit(weeks).alias("back"))
+        observed.with_columns(pl.lit(weeks).alias("back"))
         .explode("back")
         .select("dc", (pl.col("ship_date") + pl.duration(days="back")).alias("ship_date"))
         .filter(pl.col("ship_date").is_in(list(ship_dates)))
@@ -200,7 +298,7 @@ def find_late_dcs(
     )
     closed = (schema.DC_CALENDAR.make_empty() if calendar is None else calendar).filter(~pl.col("open"))
     return (
-        expected.join(item_days.select("dc", "ship_date").unique(), on=["dc", "ship_date"], how="anti")
+        expected.join(observed, on=["dc", "ship_date"], how="anti")
         .join(closed, on=["dc", "ship_date"], how="anti")
         .sort("dc", "ship_date")
     )

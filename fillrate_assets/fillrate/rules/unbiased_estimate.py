@@ -9,13 +9,12 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.decimals import PLACES, RATE, divide_half_up, multiply_half_up, to_cases, to_units
+from fillrate_assets.core.decimals import PLACES, divide_half_up, multiply_half_up, to_cases, to_units
+from fillrate_assets.fillrate.rules.network_factor import add_factors
 
 STEP: Final = 10
 """Ten-thousandths to which a calibration is rounded: all items of a DC's day share it, so a correction of one of them
 should rarely move it (decision 0352)."""
-
-_KEY: Final = ["dc", "ship_date", "item"]
 
 
 def add_expected_cases(usual: pl.LazyFrame, factors: pl.LazyFrame, weights: pl.LazyFrame) -> pl.LazyFrame:
@@ -33,16 +32,7 @@ def add_expected_cases(usual: pl.LazyFrame, factors: pl.LazyFrame, weights: pl.L
     x, weight = to_units("network_factor").cast(pl.Int128) - PLACES, to_units("factor_weight").cast(pl.Int128)
     one = pl.lit(PLACES**2, pl.Int128)
     expected = divide_half_up(to_units("usual_cases").cast(pl.Int128) * (one + weight * x), one)
-    return (
-        usual.join(factors, on=_KEY, how="left")
-        .join(weights.select("dc", "ship_date", "factor_weight"), on=["dc", "ship_date"], how="left")
-        .with_columns(
-            pl.col("network_factor").fill_null(1).cast(RATE),
-            pl.col("network_dcs").fill_null(0),
-            pl.col("factor_weight").fill_null(0).cast(RATE),
-        )
-        .with_columns(to_cases(expected.cast(pl.Int64)).alias("expected_cases"))
-    )
+    return add_factors(usual, factors, weights).with_columns(to_cases(expected.cast(pl.Int64)).alias("expected_cases"))
 
 
 def add_unbiased_cases(out: pl.LazyFrame) -> pl.LazyFrame:

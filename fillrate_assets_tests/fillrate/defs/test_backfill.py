@@ -67,7 +67,7 @@ def test_a_backfill_of_some_days_reaches_the_records_that_depend_on_them(
             set(backfill.target_subset.get_partitions_subset(dg.AssetKey([assets.AREA, name])).get_partition_keys())
             == chosen
         ), name
-    for name in ("rolling_averages", "weekday_indices", "lost_cases", "published_records", "exports"):
+    for name in ("rolling_averages", "weekday_indices", "usual_demand", "lost_cases", "published_records", "exports"):
         target = set(
             backfill.target_subset.get_partitions_subset(dg.AssetKey([assets.AREA, name])).get_partition_keys()
         )
@@ -190,7 +190,7 @@ def test_a_backfill_whose_run_was_killed_is_taken_up_from_there(daemon: Daemon, 
     assert _read_published(home) == published
     again = [run for run in daemon.instance.get_runs() if run.run_id not in done]
     computed = {key.path[-1] for run in again for key in run.asset_selection or ()}
-    judging = {"rolling_averages", "weekday_indices", "lost_cases", "published_records"}
+    judging = {"rolling_averages", "weekday_indices", "usual_demand", "lost_cases", "published_records"}
     assert computed == {"item_days", "fill_rates", *judging}
 
 

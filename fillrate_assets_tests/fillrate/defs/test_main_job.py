@@ -211,6 +211,7 @@ def test_every_other_check_of_good_data_passes_or_only_warns(ran: MainRun) -> No
         "lost_cases.phantom_stock",
         "published_records.reconciliation",
         "rolling_averages.contract",
+        "usual_demand.contract",
         "weekday_indices.contract",
     ]
     errors = [name for name, each in checks.items() if not each.passed and each.severity == dg.AssetCheckSeverity.ERROR]
@@ -300,7 +301,7 @@ def test_only_changed_days_are_read_again_and_their_dependants_are_judged_again(
     assert {len(of_asset) for of_asset in events.values()} == {len(DAYS)}
     assert shown_of == {
         **dict.fromkeys(("orders", "shipments", "instock_snapshots", "classified_lines", "item_days", "fill_rates"), 1),
-        **dict.fromkeys(("rolling_averages", "weekday_indices", "lost_cases"), len(DAYS)),
+        **dict.fromkeys(("rolling_averages", "weekday_indices", "usual_demand", "lost_cases"), len(DAYS)),
         "published_records": 0,
     }
 

@@ -42,6 +42,7 @@ class Entry:
     shipments: Version | None = (AT, 3)
     snapshots: tuple[datetime | None, int] | None = None
     state: str = "PUBLISHED"
+    network: str | None = None
 
 
 def _plan(
@@ -74,7 +75,7 @@ def _make_ledger(entries: Mapping[PartitionKey, Entry]) -> pl.DataFrame:
             *(entry.orders or (None, 0)),
             *(entry.shipments or (None, 0)),
             *(entry.snapshots or (None, 0)),
-            *(1, None, entry.state, None, "run", AT),
+            *(entry.network, 1, None, entry.state, None, "run", AT),
         )
         for pair, entry in entries.items()
     ]
@@ -364,6 +365,44 @@ def test_a_tick_that_waits_says_for_what_and_until_when() -> None:
 TEN: Final = {_shift(0, f"DC{number:02}"): (AT + number * MINUTE, 3) for number in range(10)}
 
 
+@pytest.mark.parametrize(
+    ("entry", "version", "requested"),
+    [
+        pytest.param(Entry(), "f 0.1", True, id="other DCs are there"),
+        pytest.param(Entry(network="f 0.1"), "f 0.1", False, id="as before"),
+        pytest.param(Entry(network="f 0.1"), "g 0.1", True, id="they sold something else"),
+        pytest.param(Entry(network="f 0.1"), None, True, id="they had nothing of it"),
+        pytest.param(None, "f 0.1", False, id="never published"),
+    ],
+)
+def test_a_published_day_is_judged_again_when_what_it_follows_moved(
+    entry: Entry | None, version: str | None, *, requested: bool
+) -> None:
+    ledger = {PAIR: entry} if entry else {}
+    made = _plan(ledger=ledger, network={PAIR: version})
+    assert [(each.first, each.last, each.changed) for each in made.requests] == ([(DAY, DAY, ())] if requested else [])
+    again = _plan(ledger=ledger, network={PAIR: version}, attempts=made.attempts, now=NOW + MINUTE)
+    assert again.requests == ()
+    # One that failed is requested again; a held one is, for its own sake.
+    later = _plan(ledger=ledger, network={PAIR: version}, attempts=made.attempts, now=NOW + RETRY)
+    assert len(later.requests) == requested
+    if entry:
+        (held,) = _plan(ledger={PAIR: replace(entry, state="HELD")}, network={PAIR: version}).requests
+        assert held.changed == (DAY,)
+
+
+def test_days_that_follow_others_join_the_run_that_reaches_them() -> None:
+    days = [PartitionKey("DC01", DAY + timedelta(days=number)) for number in (0, 5, 40, 41)]
+    ledger = dict.fromkeys(days, Entry())
+    network = dict.fromkeys(days[1:], "f 0.1")
+    made = _plan({days[0]: (AT, 4)}, {days[0]: (AT, 3)}, ledger, network=network)
+    assert _list_ranges(made) == [("DC01", 0, 28, [0]), ("DC01", 40, 41, [])]
+    assert [len(each.due) for each in made.requests] == [2, 2]
+    # What is too much for one tick is requested by the next.
+    few = _plan({days[0]: (AT, 4)}, {days[0]: (AT, 3)}, ledger, network=network, max_requests=1)
+    assert (len(few.requests), few.left_out, len(few.attempts)) == (1, 1, 2)
+
+
 def test_ten_changed_dcs_are_ten_requests() -> None:
     made = _plan(TEN, TEN, max_requests=10)
     assert ([each.dc for each in made.requests], made.left_out) == ([dc for dc, _ in TEN], 0)
@@ -471,8 +510,8 @@ class World:
             self.run_keys.add(request.run_key)
             for day in request.changed if outcome != "FAILED" else ():
                 pair = PartitionKey(request.dc, day)
-                versions = {source: self.read_version(source, pair) for source in SOURCES}
-                self.ledger[pair] = Entry(**versions, state=outcome)
+                orders, shipments, snapshots = (self.read_version(source, pair) for source in SOURCES)
+                self.ledger[pair] = Entry(orders, shipments, snapshots, outcome)
 
     def find_ahead(self) -> set[PartitionKey]:
         """Find the pairs whose sources hold something else than was processed; a snapshot alone is nothing to do."""

@@ -37,7 +37,7 @@ def _make_versions(**versions: tuple[datetime | None, int]) -> dict[str, pl.Data
 
 def _make_ledger(state: str | None, pair: PartitionKey = PAIR) -> pl.DataFrame:
     reason = "no instock snapshot for the day" if state == "HELD" else None
-    rows = [(*pair, AT, 3, AT, 3, AT, 9, 1, None, state, reason, "run", AT)] if state else []
+    rows = [(*pair, AT, 3, AT, 3, AT, 9, None, 1, None, state, reason, "run", AT)] if state else []
     return pl.DataFrame(rows, schema=schema.LEDGER.polars, orient="row")
 
 

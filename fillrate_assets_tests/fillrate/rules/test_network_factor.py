@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from polars.testing import assert_frame_equal
 
-from fillrate_assets.fillrate import demand_schema, schema
+from fillrate_assets.fillrate import demand_schema
 from fillrate_assets.fillrate.rules import network_factor
 from fillrate_assets.fillrate.rules.rolling_baseline import compute_rolling_averages
 from fillrate_assets.fillrate.rules.weekday_index import compute_weekday_indices
@@ -22,6 +22,7 @@ from fillrate_assets_tests.factories.fillrate_frames import (
     Row,
     make_calendar,
     make_item_days,
+    make_network_days,
     make_usual_demand,
     take_only_row,
 )
@@ -148,7 +149,7 @@ def test_the_weight_is_learned_from_the_seven_days_before() -> None:
 def test_a_dc_without_item_days_on_one_of_its_weekdays_is_late() -> None:
     week_ago = DAY - timedelta(days=7)
     rows = [{"dc": dc, "ship_date": day} for dc in ("DC01", "DC02") for day in (week_ago, YESTERDAY)]
-    days = make_item_days(*rows, {"dc": "DC01"})
+    days = make_network_days(*rows, {"dc": "DC01"}, {"dc": "DC02", "observed_items": 0})
     assert network_factor.find_late_dcs(days, [DAY]).collect().rows() == [("DC02", DAY)]
     closed = make_calendar({"dc": "DC02", "open": False})
     assert network_factor.find_late_dcs(days, [DAY], closed).collect().is_empty()
@@ -173,7 +174,7 @@ def test_without_rows_there_is_nothing() -> None:
     for frame in (factors, fits, network_factor.learn_factor_weights(fits, [DAY])):
         assert frame.collect().is_empty()
     assert network_factor.learn_factor_weights(fits, []).collect().is_empty()
-    assert network_factor.find_late_dcs(schema.ITEM_DAYS.make_empty(), [DAY]).collect().is_empty()
+    assert network_factor.find_late_dcs(demand_schema.NETWORK_DAYS.make_empty(), [DAY]).collect().is_empty()
 
 
 @settings(max_examples=EXAMPLES)
