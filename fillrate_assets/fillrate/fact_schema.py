@@ -41,6 +41,11 @@ _LOST: Final = (
     Column("confirmed_cases", CASES, "Ordered and not shipped", "cases"),
     Column("estimated_cases", CASES, "Demand above what was even ordered", "cases"),
     Column("contract_lost_cases", CASES, "Lost for supply reasons on a committed contract", "cases"),
+    Column("days_estimated", pl.Int64, "Records of which demand is estimated", "item-days"),
+    Column("days_by_method_2", pl.Int64, "Those whose estimate that counts is of method 2", "item-days"),
+    Column("days_by_both", pl.Int64, "Those that have the estimates of both methods", "item-days"),
+    Column("method_1_cases", CASES, "Of those, by method 1", "cases"),
+    Column("method_2_cases", CASES, "Of those, by method 2", "cases"),
 )
 _AMOUNTS: Final = (*_LINES, *_CASES, *_LOST)
 _OF_ORDER: Final = (*_LINES, *_TIMES, *_CASES)

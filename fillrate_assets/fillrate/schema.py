@@ -14,8 +14,10 @@ import polars as pl
 from fillrate_assets.core.decimals import CASES, RATE
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
 
-METHOD_VERSIONS: Final = {1: 1, 2: 2}
-"""Version of the records by the method whose estimate they publish; rules that change take the next number."""
+METHODS: Final = {1: 1, 2: 2}
+"""Method whose estimate records publish, by their version; rules that change take the next number."""
+METHOD_VERSIONS: Final = {method: version for version, method in METHODS.items()}
+"""Version of the records that are computed now, by that method."""
 
 ITEM_TYPES: Final = ("STOCK", "FLOW")
 PATHS: Final = ("STOCK_IN", "STOCK_OUT", "FLOW", "MISSING")

@@ -13,7 +13,7 @@ from typing import Any, Final
 from fillrate_assets.core.decimals import format_cases
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS, MIN_OBSERVATIONS, WINDOW_DAYS
-from fillrate_assets.fillrate.schema import METHOD_VERSIONS
+from fillrate_assets.fillrate.schema import METHODS
 
 _ONE: Final = Decimal(1)
 _PLACES: Final = Decimal("0.0001")
@@ -24,7 +24,15 @@ Row = Mapping[str, Any]
 
 def find_method(record: Row) -> int:
     """Find whose estimate counts, 1 or 2."""
-    return next(method for method, version in METHOD_VERSIONS.items() if version == record["method_version"])
+    return METHODS[record["method_version"]]
+
+
+def find_other_estimate(record: Row) -> Decimal | None:
+    """Find what the method estimates that does not count; None without an estimate, or in an older record."""
+    if record["method_version"] is None:
+        return None
+    other: Decimal | None = record[f"method_{3 - find_method(record)}_cases"]
+    return other
 
 
 def is_estimated(record: Row) -> bool:

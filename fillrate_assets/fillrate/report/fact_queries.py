@@ -6,8 +6,9 @@ DuckDB adds up; what follows from the sums (rates, gaps, changes) is computed by
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 import polars as pl
@@ -18,6 +19,7 @@ from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.fact_schema import FACTS
 from fillrate_assets.fillrate.report.fact_tables import FactSource, Relation, run_query
+from fillrate_assets.fillrate.report.methods import Methods
 from fillrate_assets.fillrate.rules.service_metrics import (
     GROUPINGS,
     PARTING,
@@ -33,14 +35,16 @@ FILTERS: Final = (*LEVELS, "item", *RECORD_GROUPINGS)
 """What a report can be limited to."""
 WORST_ITEMS: Final = 50
 _OF_DATE: Final = ("ship_date", *PERIODS)
-_COUNTS: Final = ("lines", "lines_complete", "records", "item_days")
+_DAYS_ESTIMATED: Final = ("days_estimated", "days_by_method_2", "days_by_both")
+_BY_METHOD: Final = ("method_1_cases", "method_2_cases")
+_COUNTS: Final = ("lines", "lines_complete", "records", "item_days", *_DAYS_ESTIMATED)
 _ORDERED: Final = ("ordered_cases", "shipped_cases")
-_AMOUNTS: Final = (*_COUNTS, *_ORDERED, *QUANTITIES)
+_AMOUNTS: Final = ("lines", "lines_complete", "records", "item_days", *_ORDERED, *QUANTITIES)
 _ABSENT: Final = {
     "lines_until": "CASE WHEN lines > 0 THEN ship_date END",
     "records_until": "CASE WHEN records > 0 THEN ship_date END",
-    **dict.fromkeys(("records", "item_days"), "0"),
-    **dict.fromkeys(QUANTITIES, "0.0000"),
+    **dict.fromkeys(("records", "item_days", *_DAYS_ESTIMATED), "0"),
+    **dict.fromkeys((*QUANTITIES, *_BY_METHOD), "0.0000"),
 }
 """What a table has in place of columns of others: demand that was not ordered has no customer."""
 _ORDERS: Final = {
@@ -115,8 +119,24 @@ class FactQueries:
 
     def sum_all(self, *, with_orders: bool = True) -> pl.DataFrame:
         """Add up everything: the one row of `sum_groups` without groups."""
-        limits = tuple((name, tuple(values)) for name, values in sorted(self.filters.items()))
-        return self.source.remember_total((limits, with_orders), lambda: self.sum_groups([], with_orders=with_orders))
+        return self.source.remember_total(
+            (self._limits, with_orders), lambda: self.sum_groups([], with_orders=with_orders)
+        )
+
+    def sum_methods(self) -> Methods:
+        """Add up whose estimates are in what was lost, and what each method makes of them."""
+        names = (*_DAYS_ESTIMATED, *_BY_METHOD)
+        statement = f"SELECT {', '.join(_add_up(names))} FROM {{}}"
+        found = self.source.remember_total(
+            (self._limits, "methods"), lambda: self.query(statement, (self._choose_table([]), [], names))
+        )
+        days, by_2, by_both, *cases = found.row(0)
+        return Methods(days or 0, by_2 or 0, by_both or 0, *(Decimal(each or 0) for each in cases))
+
+    @property
+    def _limits(self) -> Hashable:
+        """Return what equal limits have in common."""
+        return tuple((name, tuple(values)) for name, values in sorted(self.filters.items()))
 
     def rank_worst_items(self, items: pl.LazyFrame, limit: int = WORST_ITEMS) -> pl.DataFrame:
         """Rank the items of a DC that lost most: what they are, on which path, and the reason of most of it.

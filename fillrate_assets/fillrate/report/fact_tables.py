@@ -21,6 +21,7 @@ import polars as pl
 from fillrate_assets.core.decimals import MOST
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.fillrate.fact_schema import FACTS
+from fillrate_assets.fillrate.schema import METHODS
 
 THREADS: Final = 2
 MEMORY: Final = "1GB"
@@ -57,6 +58,10 @@ COLUMNS: Final = {
         "confirmed_cases",
         "estimated_cases",
         "contract_lost_cases",
+        "imputed",
+        "method_version",
+        "method_1_cases",
+        "method_2_cases",
     ),
 }
 """What facts are made of, of `CLASSIFIED_LINES` and of `LOST_CASES`."""
@@ -114,7 +119,9 @@ def define(table: str, lines: str, records: str) -> str:
     """Return the statement that makes a fact table of two relations."""
     given = {"lines": lines, "records": records}
     read = ", ".join(f"{name} AS (SELECT {', '.join(COLUMNS[name])} FROM {rows})" for name, rows in given.items())
-    return f"WITH {read}, {_DEFINITIONS} SELECT * FROM {FACTS[table].schema.name}"
+    of_method_2 = ", ".join(f"({version})" for version, method in METHODS.items() if method != 1)
+    versions = f"versions_of_method_2 (version) AS (VALUES {of_method_2})"
+    return f"WITH {read}, {versions}, {_DEFINITIONS} SELECT * FROM {FACTS[table].schema.name}"
 
 
 def run_query(

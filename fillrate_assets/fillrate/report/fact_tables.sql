@@ -13,13 +13,19 @@ apart AS (
         dc, ship_date, item, vendor, department, path, reason,
         1 AS lines, complete::INTEGER AS lines_complete, ordered_cases, shipped_cases,
         0 AS records, 0 AS item_days,
-        0.0000 AS lost_cases, 0.0000 AS confirmed_cases, 0.0000 AS estimated_cases, 0.0000 AS contract_lost_cases
+        0.0000 AS lost_cases, 0.0000 AS confirmed_cases, 0.0000 AS estimated_cases, 0.0000 AS contract_lost_cases,
+        0 AS days_estimated, 0 AS days_by_method_2, 0 AS days_by_both, 0.0000 AS method_1_cases,
+        0.0000 AS method_2_cases
     FROM counted
     UNION ALL
     SELECT
         dc, ship_date, item, vendor, department, path, reason_code,
         0, 0, 0.0000, 0.0000,
-        1, (lost_cases > 0)::INTEGER, lost_cases, confirmed_cases, estimated_cases, contract_lost_cases
+        1, (lost_cases > 0)::INTEGER, lost_cases, confirmed_cases, estimated_cases, contract_lost_cases,
+        (path = 'STOCK_OUT' OR imputed)::INTEGER,
+        ((path = 'STOCK_OUT' OR imputed) AND method_version IN (SELECT version FROM versions_of_method_2))::INTEGER,
+        (method_1_cases IS NOT NULL AND method_2_cases IS NOT NULL)::INTEGER,
+        coalesce(method_1_cases, 0.0000), coalesce(method_2_cases, 0.0000)
     FROM records
 ),
 item_facts AS (
@@ -34,7 +40,12 @@ item_facts AS (
         sum(lost_cases)::DECIMAL(18, 4) AS lost_cases,
         sum(confirmed_cases)::DECIMAL(18, 4) AS confirmed_cases,
         sum(estimated_cases)::DECIMAL(18, 4) AS estimated_cases,
-        sum(contract_lost_cases)::DECIMAL(18, 4) AS contract_lost_cases
+        sum(contract_lost_cases)::DECIMAL(18, 4) AS contract_lost_cases,
+        sum(days_estimated)::BIGINT AS days_estimated,
+        sum(days_by_method_2)::BIGINT AS days_by_method_2,
+        sum(days_by_both)::BIGINT AS days_by_both,
+        sum(method_1_cases)::DECIMAL(18, 4) AS method_1_cases,
+        sum(method_2_cases)::DECIMAL(18, 4) AS method_2_cases
     FROM apart
     GROUP BY ALL
 ),
@@ -50,7 +61,12 @@ day_facts AS (
         sum(lost_cases)::DECIMAL(18, 4) AS lost_cases,
         sum(confirmed_cases)::DECIMAL(18, 4) AS confirmed_cases,
         sum(estimated_cases)::DECIMAL(18, 4) AS estimated_cases,
-        sum(contract_lost_cases)::DECIMAL(18, 4) AS contract_lost_cases
+        sum(contract_lost_cases)::DECIMAL(18, 4) AS contract_lost_cases,
+        sum(days_estimated)::BIGINT AS days_estimated,
+        sum(days_by_method_2)::BIGINT AS days_by_method_2,
+        sum(days_by_both)::BIGINT AS days_by_both,
+        sum(method_1_cases)::DECIMAL(18, 4) AS method_1_cases,
+        sum(method_2_cases)::DECIMAL(18, 4) AS method_2_cases
     FROM apart
     GROUP BY ALL
 ),
@@ -68,7 +84,12 @@ item_months AS (
         sum(lost_cases)::DECIMAL(18, 4) AS lost_cases,
         sum(confirmed_cases)::DECIMAL(18, 4) AS confirmed_cases,
         sum(estimated_cases)::DECIMAL(18, 4) AS estimated_cases,
-        sum(contract_lost_cases)::DECIMAL(18, 4) AS contract_lost_cases
+        sum(contract_lost_cases)::DECIMAL(18, 4) AS contract_lost_cases,
+        sum(days_estimated)::BIGINT AS days_estimated,
+        sum(days_by_method_2)::BIGINT AS days_by_method_2,
+        sum(days_by_both)::BIGINT AS days_by_both,
+        sum(method_1_cases)::DECIMAL(18, 4) AS method_1_cases,
+        sum(method_2_cases)::DECIMAL(18, 4) AS method_2_cases
     FROM apart
     GROUP BY ALL
 ),

@@ -26,7 +26,7 @@ from fillrate_assets.fillrate.fact_schema import FACTS
 from fillrate_assets.fillrate.report.fact_tables import COLUMNS, connect, define, translate_query_errors
 from fillrate_assets.storage.lake import WHOLE, Lake, Part, build_path, name_remedy
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Raised when the fact tables change: what was written before no longer counts."""
 _PARQUET: Final = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20_000"
 """Small groups of rows: one item is in few of them."""
@@ -177,11 +177,14 @@ def make_facts(
                 lake.fetch_file(build_path(frame, part), at, scratch, f"{name_remedy(part)} writes it anew")
                 for part, at in parts.items()
             ]
-            if not files:
-                files = [scratch / f"no_{frame.name}.parquet"]
-                frame.make_empty().collect().write_parquet(files[0])
-            read = f"SELECT {', '.join(COLUMNS[name])} FROM read_parquet($files, hive_partitioning = false)"
-            connection.execute(f"CREATE OR REPLACE TEMP TABLE given_{name} AS {read}", {"files": escape_paths(files)})
+            # Columns that are newer than the files of some days are in this one, and null there.
+            none = scratch / f"no_{frame.name}.parquet"
+            frame.make_empty().collect().write_parquet(none)
+            options = "hive_partitioning = false, union_by_name = true"
+            read = f"SELECT {', '.join(COLUMNS[name])} FROM read_parquet($files, {options})"
+            connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE given_{name} AS {read}", {"files": escape_paths([none, *files])}
+            )
         for table, target in targets.items():
             rows = f"{define(table, 'given_lines', 'given_records')} ORDER BY {', '.join(FACTS[table].order)}"
             connection.execute(f"COPY ({rows}) TO $target ({_PARQUET})", {"target": str(target)})

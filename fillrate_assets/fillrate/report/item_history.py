@@ -75,7 +75,8 @@ def read_item_days(lake: Lake, dc: str, item: str, first: date, last: date) -> p
 
     Returns:
         ship_date, instock, lines, ordered_cases, shipped_cases; of the record, else null: path, reason_code,
-        baseline_cases, confirmed_cases, estimated_cases, lost_cases, contract_lost_cases.
+        baseline_cases, confirmed_cases, estimated_cases, lost_cases, contract_lost_cases, method_version,
+        method_1_cases, method_2_cases.
 
     """
     of_record = (
@@ -86,6 +87,9 @@ def read_item_days(lake: Lake, dc: str, item: str, first: date, last: date) -> p
         "estimated_cases",
         "lost_cases",
         "contract_lost_cases",
+        "method_version",
+        "method_1_cases",
+        "method_2_cases",
     )
     # Stock and baseline of an item-day, or its lines, are in no fact table: of one DC, these days are few files.
     item_days, records = (

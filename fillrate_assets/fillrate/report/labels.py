@@ -37,7 +37,12 @@ DEFINITIONS: Final = {
     "OTIF": "Orders complete and on time / orders of which it is known.",
     "Orders with its items": "By department, vendor, item, path, reason: orders are judged by their lines of it alone.",
     "Confirmed": "Ordered and not shipped.",
-    "Estimated": "While out of stock: mean daily orders on in-stock ship days of the last 7, above what was ordered.",
+    "Estimated": "While out of stock: what was to be expected that day, above what was ordered, by one of two methods.",
+    "Method 1": "Expects the mean daily orders on in-stock ship days of the last 7.",
+    "Method 2": (
+        "Expects a mean steadied by 28 days, times weekday and what sold at other DCs; adds nothing where something"
+        " shipped, and is scaled so that it is not biased."
+    ),
     "Lost": "Confirmed + estimated. Not by customer: demand that was not ordered has no customer.",
     "STOCK_IN": "The record says in stock, yet the order was short.",
     "STOCK_OUT": "The record says out of stock.",
@@ -95,6 +100,7 @@ HEADINGS: Final = {
     "contract_lost_cases": "Lost on contract",
     "not_shipped_cases": "Not shipped",
     "item_days": "Item-days lost",
+    "baseline_cases": "Baseline",
     "reason_code": "Mostly because",
     "share": "Share of DC",
     **{path.lower(): path for path in PATHS},

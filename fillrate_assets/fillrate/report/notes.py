@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.doubts import format_doubts
+from fillrate_assets.fillrate.report.methods import format_compared, format_methods
 from fillrate_assets.fillrate.report.service_report import Report
 
 
@@ -28,6 +29,9 @@ def format_description(report: Report) -> Iterator[str]:
         yield f"{report.groups.height:,} of {report.groups.height + report.left_out:,} groups; the total is of all"
     if report.compared:
         yield f"change: since {report.compared[0]} to {report.compared[1]}, of rates in percentage points"
+    yield from format_methods(report.methods)
+    if report.methods_before is not None:
+        yield from format_compared(report.methods, report.methods_before)
     for row in report.total.iter_rows(named=True):
         if row["orders"] is not None and row["orders_timed"] < row["orders"]:
             orders = labels.format_count(row["orders"], "order")

@@ -184,8 +184,8 @@ class PlatformReports(Reports):
 
         return self._remember(("chronic items", request.key, limit), rank)
 
-    def read_trend(self, request: ReportRequest, weeks: int = TREND_WEEKS) -> pl.DataFrame:
-        """Read the rows of a report over so many ISO weeks, which end with the week of the request's last ship date.
+    def read_trend(self, request: ReportRequest, weeks: int = TREND_WEEKS) -> Report:
+        """Read a report over so many ISO weeks, which end with the week of the request's last ship date.
 
         Args:
             request: `first` is ignored, `last` is by default the last day; by what belongs to it, without `by` by week.
@@ -195,7 +195,7 @@ class PlatformReports(Reports):
         last = request.last or self.read_span()[1]
         first = last - timedelta(days=last.weekday() + 7 * (weeks - 1))
         by = request.by or ("week",)
-        return self.read(replace(request, by=by, first=first, last=last, compare=None, sort=(), top=None)).groups
+        return self.read(replace(request, by=by, first=first, last=last, compare=None, sort=(), top=None))
 
     def read_span(self) -> tuple[date, date]:
         """Read the first and the last ship date of which there is anything.

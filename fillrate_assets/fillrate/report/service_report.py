@@ -20,6 +20,7 @@ from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.doubts import Doubts
 from fillrate_assets.fillrate.report.fact_queries import QUANTITIES, FactQueries
 from fillrate_assets.fillrate.report.fact_tables import FactSource
+from fillrate_assets.fillrate.report.methods import Methods, is_comparable
 from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS, METRICS, PARTING
 
 COMPARED: Final = ("ordered_cases", "shipped_cases", *METRICS, "lost_cases")
@@ -97,6 +98,10 @@ class Report:
     unmet: Sequence[str]
     """Targets that meet no row, each with the nearest name."""
     doubts: Doubts
+    methods: Methods
+    """Whose estimates are in what was lost."""
+    methods_before: Methods | None = None
+    """Those of the period that it is compared with."""
 
     @property
     def parted(self) -> bool:
@@ -156,12 +161,14 @@ def build_report(
     _require_names(queries)
     groups = compute_report(queries, by, targets, with_orders=orders)
     total = compute_total(queries, targets, with_orders=orders)
-    doubts = facts.doubts
+    doubts, methods, methods_before = facts.doubts, queries.sum_methods(), None
     if earlier is not None:
         before = earlier.facts.query(view)
         groups = _add_comparison(groups, compute_report(before, by, with_orders=orders), by, with_orders=orders)
         total = _add_comparison(total, compute_total(before, with_orders=orders), [], with_orders=orders)
-        doubts = _merge_doubts(doubts, earlier.facts.doubts)
+        doubts, methods_before = _merge_doubts(doubts, earlier.facts.doubts), before.sum_methods()
+        if not is_comparable(methods, methods_before):
+            groups, total = (_drop_change_of_lost(rows) for rows in (groups, total))
     shown = _sort_groups(groups, by, view)
     report = Report(
         by=by,
@@ -172,6 +179,8 @@ def build_report(
         left_out=groups.height - shown.height,
         unmet=[] if targets is None else list(_name_unmet_targets(groups, _select_targets(targets, view).collect())),
         doubts=doubts,
+        methods=methods,
+        methods_before=methods_before,
     )
     return replace(report, groups=_add_basis(shown)) if report.parted else report
 
@@ -332,6 +341,11 @@ def _add_comparison(rows: pl.DataFrame, earlier: pl.DataFrame, by: Sequence[str]
         .sort(*by, _ALL, nulls_last=True)
         .select(*rows.columns, *[f"{name}_{part}" for name in COMPARED for part in ("before", "change")])
     )
+
+
+def _drop_change_of_lost(rows: pl.DataFrame) -> pl.DataFrame:
+    """Drop how lost cases changed: what two methods estimate is no change (decision 0371)."""
+    return rows.with_columns(pl.lit(None, rows.schema["lost_cases"]).alias("lost_cases_change"))
 
 
 def _points_expr(name: str) -> pl.Expr:

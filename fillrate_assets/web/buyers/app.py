@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 
 from fillrate_assets.core.shown_text import escape_controls
 from fillrate_assets.fillrate.report.item_history import describe_item
+from fillrate_assets.fillrate.report.methods import format_mix
 from fillrate_assets.fillrate.report.report_request import KINDS
 from fillrate_assets.web.access import Person
 from fillrate_assets.web.actions import Actions, Submission
@@ -108,7 +109,7 @@ class BuyersPages:
         report, parts = visit.read(), list_parts(visit)
         names = [part.name for part in parts]
         tables = [(part, part.read(visit, part.short)) for part in parts if part.name != "weeks"]
-        course, weeks = draw_course(visit)
+        course, weeks, course_mix = draw_course(visit)
         description, warnings = describe_doubts(report)
         parties = sum_parties(read_losses(visit)) if "accountable" in names else []
         return self._render(
@@ -119,6 +120,7 @@ class BuyersPages:
             tables=tables,
             course=course,
             weeks=weeks,
+            course_mix=course_mix,
             parties=parties,
             contract=replace(visit.address.show_all(), path=(CONTRACT, visit.address.value)).format(
                 self._desk.base_url
@@ -180,6 +182,7 @@ class BuyersPages:
             sentence=sentence,
             rest=rest,
             figures=make_figures(report, ["days"]) if report else [],
+            description=describe_doubts(report)[0] if report else [],
             tables=tables,
             status=422 if error else 200,
             **self._link_parts(visit, tables),
@@ -211,7 +214,13 @@ class BuyersPages:
         pack = replace(visit.address, table="pack").format(self._desk.base_url, "xlsx") if one else ""
         shown = {name: cut_page(table, 1) if len(table.rows) > PAGE_ROWS else table for name, table in tables.items()}
         return self._render(
-            "contract.html", visit, tables=tables, shown=shown, pack=pack, **self._link_parts(visit, tables)
+            "contract.html",
+            visit,
+            tables=tables,
+            shown=shown,
+            pack=pack,
+            mix=format_mix(visit.read().methods),
+            **self._link_parts(visit, tables),
         )
 
     def _send_part(self, request: Request, visit: Visit, tables: Mapping[str, Table]) -> Response:

@@ -11,10 +11,12 @@ from starlette.exceptions import HTTPException
 
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate.report import labels
+from fillrate_assets.fillrate.report.estimates import find_other_estimate
 from fillrate_assets.fillrate.report.explain import explain
 from fillrate_assets.fillrate.report.item_history import read_item_days, read_lines, read_ship_days
 from fillrate_assets.fillrate.report.queries import read_evidence_from_lake
 from fillrate_assets.fillrate.report.report_request import TREND_WEEKS
+from fillrate_assets.fillrate.schema import METHODS
 from fillrate_assets.web.buyers.tables import make_cell
 from fillrate_assets.web.buyers.visits import Visit
 from fillrate_assets.web.signed_in import PageProblem
@@ -115,7 +117,7 @@ def make_days(visit: Visit, days: ItemDays, limit: int | None = None) -> Table:
     """Make the table of the days, latest first; each leads to its lines."""
     rows = days.rows.reverse()
     note = f"{limit} of {rows.height} days." if limit and rows.height > limit else ""
-    headings = ["Ship date", *map(labels.format_heading, _QUANTITIES[:-1]), "Baseline", "Stock", "Path", "Reason"]
+    headings = ["Ship date", *map(labels.format_heading, _QUANTITIES), "Other method", "Stock", "Path", "Reason"]
     cells = [
         [
             Link(
@@ -123,13 +125,26 @@ def make_days(visit: Visit, days: ItemDays, limit: int | None = None) -> Table:
                 visit.address.show_item(days.item, days.dc, str(row["ship_date"])).format(visit.desk.base_url),
             ),
             *(make_cell(name, row[name]) for name in _QUANTITIES),
+            make_cell("estimated_cases", find_other_estimate(row)),
             _INSTOCK.get(row["instock"], row["instock"]),
             row["path"],
             None if row["reason_code"] is None else labels.format_reason(row["reason_code"]),
         ]
         for row in (rows.head(limit) if limit else rows).iter_rows(named=True)
     ]
-    return Table(headings, cells, "Nothing was ordered.", note=note)
+    of_methods = _describe_methods(days.rows)
+    return Table(headings, cells, "Nothing was ordered.", note=" ".join(filter(None, [note, of_methods])))
+
+
+def _describe_methods(rows: pl.DataFrame) -> str:
+    """Describe whose estimates a table has; nothing where nothing was estimated."""
+    versions = rows.filter(pl.col("method_1_cases").is_not_null())["method_version"].unique()
+    methods = sorted({METHODS[version] for version in versions})
+    if not methods:
+        return ""
+    if len(methods) == 1:
+        return f"Estimated by method {methods[0]}; other method: what method {3 - methods[0]} estimates."
+    return "Estimated by method 1 on some days and by method 2 on others; the page of a day says which."
 
 
 def make_lines(visit: Visit, days: ItemDays, day: date) -> Table:

@@ -10,6 +10,7 @@ import polars as pl
 
 from fillrate_assets.core.shown_text import escape_controls
 from fillrate_assets.fillrate.report import labels
+from fillrate_assets.fillrate.report.methods import format_mix
 from fillrate_assets.fillrate.report.notes import format_description, format_warnings
 from fillrate_assets.fillrate.report.report_request import TREND_WEEKS
 from fillrate_assets.fillrate.report.service_report import Report
@@ -190,15 +191,17 @@ def make_figures(report: Report, parts: Sequence[str]) -> list[Figure]:
     return figures
 
 
-def draw_course(visit: Visit) -> tuple[Course | None, Table]:
-    """Draw the case fill and the lost cases of the last weeks, with their numbers as a table."""
-    rows = read_course(visit, "week", TREND_WEEKS)
-    table = make_periods(visit, rows, "week")
-    if rows.is_empty():
-        return None, table
+def draw_course(visit: Visit) -> tuple[Course | None, Table, str]:
+    """Draw the case fill and the lost cases of the last weeks, with their numbers as a table, and what they mix."""
+    report = read_course(visit, "week", TREND_WEEKS)
+    table = make_periods(visit, report, "week")
+    if report is None or report.groups.is_empty():
+        return None, table, ""
+    rows = report.groups
     shares = [None if value is None else float(value * 100) for value in rows["case_fill_rate"]]
     lower, upper = ([float(value or 0) for value in rows[name]] for name in ("confirmed_cases", "estimated_cases"))
-    return Course([name[5:] for name in rows["week"]], shares, lower, upper), table
+    course = Course([name[5:] for name in rows["week"]], shares, lower, upper)
+    return course, table, format_mix(report.methods)
 
 
 def describe_doubts(report: Report) -> tuple[list[str], list[str]]:

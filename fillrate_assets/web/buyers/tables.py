@@ -13,6 +13,7 @@ import polars as pl
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.report.item_history import CHRONIC_DAYS
+from fillrate_assets.fillrate.report.methods import format_mix
 from fillrate_assets.fillrate.report.periods import Period
 from fillrate_assets.fillrate.report.service_report import Report, SortKey, is_points
 from fillrate_assets.fillrate.rules.service_metrics import PARTING
@@ -102,17 +103,18 @@ def read_periods(by: str, weeks: int) -> Callable[[Visit, int | None], Table]:
     return read
 
 
-def read_course(visit: Visit, by: str, weeks: int) -> pl.DataFrame:
-    """Read the rows of so many weeks, oldest first; none where there is nothing."""
+def read_course(visit: Visit, by: str, weeks: int) -> Report | None:
+    """Read a report of so many weeks, oldest first; None where there is nothing."""
     request = visit.request([by], compare=None)
     try:
         return visit.desk.reports.read_trend(request, weeks)
     except PermanentFailure:
-        return pl.DataFrame()
+        return None
 
 
-def make_periods(visit: Visit, rows: pl.DataFrame, by: str) -> Table:
+def make_periods(visit: Visit, report: Report | None, by: str) -> Table:
     """Make the table of weeks or months."""
+    rows = pl.DataFrame() if report is None else report.groups
     columns = _choose_columns(rows, COLUMNS)
     headings = [labels.format_heading(by), *(format_heading(name) for name in columns)]
     cells = [
@@ -122,12 +124,14 @@ def make_periods(visit: Visit, rows: pl.DataFrame, by: str) -> Table:
         ]
         for row in rows.reverse().iter_rows(named=True)
     ]
-    return Table(headings, cells, "Nothing was ordered.", note=_describe_basis(visit))
+    return Table(headings, cells, "Nothing was ordered.", note=_describe_basis(visit, report))
 
 
-def _describe_basis(visit: Visit) -> str:
+def _describe_basis(visit: Visit, report: Report | None) -> str:
+    """Describe what orders are, and whose estimates are added up if they are not of one method."""
     parted = {*visit.address.limits} & {"department", "vendor", "item", "path", "reason"}
-    return _PARTED if parted else ""
+    of_methods = "" if report is None else format_mix(report.methods)
+    return " ".join(filter(None, [_PARTED if parted else "", of_methods]))
 
 
 def _link_period(visit: Visit, by: str, name: str) -> Link:

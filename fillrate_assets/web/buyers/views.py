@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlencode
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from fillrate_assets.fillrate.report.methods import format_mix
 from fillrate_assets.fillrate.report.periods import USUAL, Period
 from fillrate_assets.web.access import Person
 from fillrate_assets.web.buyers import change_pages
@@ -207,8 +208,9 @@ def _read_contract(visit: Visit) -> ShownView:
         figures += [Figure(name, named[name]) for name in ("Of ordered", "Waived", "Case fill")]
     else:
         figures.append(Figure("Vendors below contract", sum(each > 0 for each in lost)))
-    doubts = describe_doubts(visit.read())[1]
-    return ShownView(_name_page(visit), _describe_when(visit), figures, tables, doubts)
+    report = visit.read()
+    notes = [*filter(None, [format_mix(report.methods)])]
+    return ShownView(_name_page(visit), _describe_when(visit), figures, tables, describe_doubts(report)[1], notes)
 
 
 def _read_item(visit: Visit) -> ShownView:
@@ -225,7 +227,8 @@ def _read_item(visit: Visit) -> ShownView:
     report = visit.read()
     figures = make_figures(report, ["days"])
     tables = {"Days": make_days(visit, days, None if visit.address.table else 28)}
-    return ShownView(_name_page(visit), _describe_when(visit), figures, tables, describe_doubts(report)[1], notes)
+    description, doubts = describe_doubts(report)
+    return ShownView(_name_page(visit), _describe_when(visit), figures, tables, doubts, [*notes, *description])
 
 
 def _read_changes(desk: Desk, request: Request, since: datetime) -> ShownView:

@@ -71,6 +71,6 @@ def test_what_can_be_searched_for_is_found_by_number_or_words(published_home: Ho
 
 def test_a_trend_is_of_whole_weeks_up_to_the_last(published_home: Home) -> None:
     reports = PlatformReports.from_settings(published_home.settings)
-    weeks = reports.read_trend(ReportRequest(), weeks=2)["week"].to_list()
+    weeks = reports.read_trend(ReportRequest(), weeks=2).groups["week"].to_list()
     assert weeks == sorted({f"{day:%G-W%V}" for day in SMALL.ship_days})[-2:]
-    assert reports.read_trend(ReportRequest(["dc"]), weeks=2).height == len(DCS)
+    assert reports.read_trend(ReportRequest(["dc"]), weeks=2).groups.height == len(DCS)

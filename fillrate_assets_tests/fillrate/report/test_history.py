@@ -29,6 +29,7 @@ from fillrate_assets.fillrate.report.history import (
     read_stored,
     write_history,
 )
+from fillrate_assets.fillrate.report.methods import Methods
 from fillrate_assets.fillrate.report.platform_facts import OpenDays, StoredFacts
 from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
 from fillrate_assets.fillrate.rules.service_metrics import GROUPINGS, RECORD_GROUPINGS, compute_service
@@ -40,7 +41,17 @@ from fillrate_assets_tests.fixtures.patience import wait_until
 DAYS: Final = [date(2024, 1, 30), date(2024, 1, 31), date(2024, 2, 1), date(2024, 2, 2)]
 PARTITIONS: Final = [PartitionKey(dc, day) for dc in ("DC01", "DC/2") for day in DAYS]
 TIMES: Final = (True, False, None)
+BY_METHOD: Final = ("method_1_cases", "method_2_cases")
 LATER: Final = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+RECORD: Final[dict[str, Any]] = {
+    "item_type": "STOCK",
+    "method_version": 1,
+    "baseline_n": 0,
+    "baseline_source": "NONE",
+    **dict.fromkeys(("contract_committed", "imputed", "phantom_stock", "flag_conflict"), False),
+}
 
 
 def _make_frame(frame: TableSchema, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
@@ -86,11 +97,9 @@ def _draw_records(draw: st.DrawFn) -> pl.DataFrame:
                 "dc": dc,
                 "ship_date": day,
                 "item": item,
-                "item_type": "STOCK",
-                "method_version": 1,
-                "baseline_n": 0,
-                "baseline_source": "NONE",
-                **dict.fromkeys(("contract_committed", "imputed", "phantom_stock", "flag_conflict"), False),
+                **RECORD,
+                "method_version": draw(st.sampled_from([1, 2])),
+                **draw(st.sampled_from([dict.fromkeys(BY_METHOD), dict.fromkeys(BY_METHOD, Decimal(5))])),
                 "vendor": draw(st.sampled_from(["V1", "V2", None])),
                 "department": "D1",
                 "path": draw(st.sampled_from(PATHS)),
@@ -128,6 +137,7 @@ class _Case:
             queries.list_days().sort("dc", "ship_date"),
             rejected.sort("table", "reason", nulls_last=True),
             pl.DataFrame({"orders": [orders]}),
+            pl.DataFrame([vars(queries.sum_methods())]),
         ]
 
     def of_frames(self) -> FrameFacts:
@@ -201,6 +211,20 @@ def lake(tmp_path: Path) -> Lake:
     rows = [{"dc": dc, "ship_date": day, **line, **amounts} for dc, day in PARTITIONS]
     made.write(schema.CLASSIFIED_LINES, _make_frame(schema.CLASSIFIED_LINES, rows), PARTITIONS)
     return made
+
+
+def test_records_that_are_older_than_method_2_are_read_as_they_are(lake: Lake) -> None:
+    row = {**RECORD, "dc": "DC01", "item": "A", "path": "STOCK_OUT", "estimated_cases": Decimal(3)}
+    days = [key for key in PARTITIONS if key.dc == "DC01"]
+    rows = [{**row, "ship_date": day, **dict.fromkeys(BY_METHOD, Decimal(2))} for _, day in days]
+    lake.write(schema.LOST_CASES, _make_frame(schema.LOST_CASES, rows), days)
+    older = next(Path(lake.root).glob(f"lost_cases/*/ship_date={DAYS[0]}/*"))
+    pl.read_parquet(older, hive_partitioning=False).drop(column.name for column in schema.ESTIMATES).write_parquet(
+        older
+    )
+    write_history(lake, "DC01", LATER)
+    source = StoredFacts(lake, read_stored(lake), PartitionFilter(["DC01"], None, None), OpenDays(lake))
+    assert FactQueries(source, {}).sum_methods() == Methods(4, 0, 3, Decimal(6), Decimal(6))
 
 
 def test_a_month_is_written_once_and_again_when_one_of_its_days_changes(lake: Lake) -> None:
