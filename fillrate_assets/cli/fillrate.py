@@ -189,13 +189,14 @@ def report(  # noqa: PLR0913 - an option each
 
     Reads what the platform has computed, or with --input a directory of files. A targets file has any of the grouping
     columns and any of case_fill_rate, line_fill_rate, order_fill_rate, on_time_rate, otif_rate, as 0.95 or as 95.
-    Rejected rows, doubtful and held days are below a table; beside a file or CSV they are on stderr.
+    Rejected rows, doubtful and held days are below a table; beside a file or CSV they are on stderr, as are estimates
+    of different methods.
 
     \b
     Example: a workbook for the weekly meeting
       fillrate report --by dc,department --from 2026-03-09 --to 2026-03-15 --out week.xlsx
     """
-    from fillrate_assets.fillrate.report.notes import format_warnings
+    from fillrate_assets.fillrate.report.notes import format_file_notes
     from fillrate_assets.fillrate.report.report_request import ReportRequest
     from fillrate_assets.fillrate.sources.targets import read_targets
     from fillrate_assets.storage.atomic_write import replace_file
@@ -228,7 +229,7 @@ def report(  # noqa: PLR0913 - an option each
         click.echo(f"wrote {out}")
     if out or form != "table" or not sys.stdout.isatty():
         # A table on a terminal has them below it.
-        _echo_lines(format_warnings(made))
+        _echo_lines(format_file_notes(made))
 
 
 @click.command()

@@ -209,7 +209,7 @@ def test_a_report_of_files_is_a_table_with_a_total(tmp_path: Path, capsys: pytes
     day = ["--from", "2024-05-16"]
     assert main.execute(["report", "--input", directory, "--by", "dc,ship_date", *day]) == 0
     captured = capsys.readouterr()
-    header, _, group, _, total, rejected = (line.split() for line in captured.out.splitlines() if line.strip())
+    header, _, group, _, total, methods, rejected = (line.split() for line in captured.out.splitlines() if line.strip())
     assert header[:4] == ["DC", "Ship", "date", "Lines"]
     assert group[:2] == ["DC01", "2024-05-16"]
     assert total[0] == "TOTAL"
@@ -218,6 +218,7 @@ def test_a_report_of_files_is_a_table_with_a_total(tmp_path: Path, capsys: pytes
     reason = "100.00 % negative quantity: a return or credit, never netted against demand"
     assert " ".join(rejected) == f"rejected: 1 of 18 order lines (5.56 %): {reason}"
     assert captured.err.splitlines() == [" ".join(rejected)]
+    assert " ".join(methods) == "Estimated by method 1, on 8 item-days; method 1 makes 140 cases, method 2 146.0"
 
 
 def test_a_report_as_csv_is_exact_and_has_no_total(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,11 @@ def format_notes(report: Report) -> list[str]:
     return [*format_description(report), *format_warnings(report)]
 
 
+def format_file_notes(report: Report) -> list[str]:
+    """Format what people must read beside a file of nothing but rows: what is wrong, and whose estimates are mixed."""
+    return [*_format_mixed(report), *format_warnings(report)]
+
+
 def format_warnings(report: Report) -> list[str]:
     """Format what is wrong beside a report: targets that meet no row, rejects, doubtful and held days."""
     return [*report.unmet, *format_doubts(report.doubts)]
@@ -30,8 +35,7 @@ def format_description(report: Report) -> Iterator[str]:
     if report.compared:
         yield f"change: since {report.compared[0]} to {report.compared[1]}, of rates in percentage points"
     yield from format_methods(report.methods)
-    if report.methods_before is not None:
-        yield from format_compared(report.methods, report.methods_before)
+    yield from _format_change(report)
     for row in report.total.iter_rows(named=True):
         if row["orders"] is not None and row["orders_timed"] < row["orders"]:
             orders = labels.format_count(row["orders"], "order")
@@ -39,3 +43,14 @@ def format_description(report: Report) -> Iterator[str]:
     if report.parted:
         whole = "" if report.total_parted else "; the total is of whole orders"
         yield f"Order fill, On time and OTIF: of orders with its items, judged by those lines alone{whole}"
+
+
+def _format_mixed(report: Report) -> Iterator[str]:
+    if len(report.methods.used) > 1:
+        yield from format_methods(report.methods)
+    yield from _format_change(report)
+
+
+def _format_change(report: Report) -> Iterator[str]:
+    if report.methods_before is not None:
+        yield from format_compared(report.methods, report.methods_before)
