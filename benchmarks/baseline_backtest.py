@@ -117,7 +117,7 @@ def report(days: pl.DataFrame) -> None:
         group = days.filter(pl.col("days_out").is_between(least, most))
         both = group.drop_nulls("rule")
         scores = "".join(
-            f"{_compute_bias(both, column):>13.1%}{_compute_wape(both, column):>8.3f}" for column in ("naive", "rule")
+            f"{bias:>13.1%}{wape:>8.3f}" for bias, wape in (score(both, column) for column in ("naive", "rule"))
         )
         print(f"{name:<10}{group.height:>12,}{both.height / group.height:>11.1%}{scores}")
     print(
@@ -128,14 +128,13 @@ def report(days: pl.DataFrame) -> None:
     )
 
 
-def _compute_bias(days: pl.DataFrame, prediction: str) -> float:
-    error = pl.col(prediction) - pl.col("sold")
-    return float(days.select(error.sum() / pl.col("sold").sum()).item())
-
-
-def _compute_wape(days: pl.DataFrame, prediction: str) -> float:
-    error = pl.col(prediction) - pl.col("sold")
-    return float(days.select(error.abs().sum() / pl.col("sold").sum()).item())
+def score(days: pl.DataFrame, prediction: str, sold: str = "sold") -> tuple[float, float]:
+    """Compute bias and WAPE of the predictions in a column."""
+    true = pl.col(sold).cast(pl.Float64)
+    error = pl.col(prediction).cast(pl.Float64) - true
+    sums = days.select(error.sum().alias("error"), error.abs().sum().alias("absolute"), true.sum().alias("true"))
+    of_error, absolute, total = sums.row(0)
+    return of_error / total, absolute / total
 
 
 if __name__ == "__main__":

@@ -246,19 +246,12 @@ def _select_tested(sales: pl.DataFrame, days: Days) -> pl.DataFrame:
 
 def _print_score(name: str, tested: pl.DataFrame, expected: pl.DataFrame, remark: str = "") -> None:
     """Print bias and WAPE; days of which too little is known are left out, the same ones for every method."""
-    sold = pl.col("ordered_cases").cast(pl.Float64)
-    error = pl.col("expected_cases").cast(pl.Float64) - sold
     both = tested.join(expected.select(*KEY, "expected_cases"), on=KEY)
     scores = [
-        both.filter(pl.col("days_out").is_between(*group)).select(
-            (error.sum() / sold.sum()).alias("bias"), (error.abs().sum() / sold.sum()).alias("wape")
-        )
+        baseline_backtest.score(both.filter(pl.col("days_out").is_between(*group)), "expected_cases", "ordered_cases")
         for group in GROUPS.values()
     ]
-    print(
-        f"{name:<50}" + "".join(f"{s['bias'].item():>13.1%}{s['wape'].item():>8.3f}" for s in scores) + remark,
-        flush=True,
-    )
+    print(f"{name:<50}" + "".join(f"{bias:>13.1%}{wape:>8.3f}" for bias, wape in scores) + remark, flush=True)
 
 
 def _format_weight(variant: Variant, weight: float) -> str:

@@ -375,6 +375,19 @@ def test_an_item_at_a_dc_says_why_it_was_short_and_which_lines(
         assert service.open("dc_manager:DC02").get(hidden).status_code == 404
 
 
+def test_what_the_other_method_estimates_is_beside_the_estimate(service: Service, buyer: httpx.Client) -> None:
+    out = Lake(service.settings.storage.lake_root).scan(schema.LOST_CASES).filter(path="STOCK_OUT")
+    record = out.sort("ship_date", "lost_cases", "item").last().collect().row(0, named=True)
+    place = f"/service/item/{quote(record['item'], safe='')}/{record['dc']}"
+    day = str(record["ship_date"])
+    assert "Beside it, method 2: " in read_text(buyer.get(f"{place}/{day}"))
+    (row,) = [each for each in read_rows(buyer.get(f"{place}?table=days&format=csv")) if each["Ship date"] == day]
+    assert (row["Estimated"], row["Other method"]) == (str(record["method_1_cases"]), str(record["method_2_cases"]))
+    text = read_text(buyer.get(place))
+    assert "Estimated by method 1; other method: what method 2 estimates." in text
+    assert "Estimated by method 1, on " in text
+
+
 def test_a_contract_names_the_lines_that_prove_it_and_the_pack_has_them(
     buyer: httpx.Client, short: dict[str, Any]
 ) -> None:

@@ -15,6 +15,8 @@ from fillrate_assets.fillrate.report import labels
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS, MIN_OBSERVATIONS, WINDOW_DAYS
 from fillrate_assets.fillrate.schema import METHODS
 
+BESIDE: Final = "Beside it"
+"""Label of what the method estimates that does not count."""
 _ONE: Final = Decimal(1)
 _PLACES: Final = Decimal("0.0001")
 _OLDER: Final = "method 2: the record was computed before there was one; run the day again"
@@ -49,7 +51,7 @@ def format_estimates(record: Row) -> Iterator[tuple[str, str]]:
         sentences[2] = _OLDER
     counted = find_method(record)
     yield "Counts", sentences[counted]
-    yield "Beside it", sentences[3 - counted]
+    yield BESIDE, sentences[3 - counted]
 
 
 def format_method_1(record: Row) -> str:

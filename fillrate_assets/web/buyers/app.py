@@ -159,8 +159,8 @@ class BuyersPages:
 
     def _show_item_at_dc(self, request: Request, visit: Visit, error: str = "") -> Response:
         days, day = read_days(visit), parse_day(visit)
-        explained = day or days.last_short
-        sentence, rest = explain_day(visit, days, explained) if explained else ("", "")
+        shown = day or days.last_short
+        explained = explain_day(visit, days, shown) if shown else None
         tables = {"lines": (f"Lines of {day}", make_lines(visit, days, day))} if day else {}
         tables["days"] = ("Days", make_days(visit, days, None if visit.address.table else 28))
         if visit.address.table:
@@ -179,8 +179,6 @@ class BuyersPages:
             days=days,
             day=day,
             explained=explained,
-            sentence=sentence,
-            rest=rest,
             figures=make_figures(report, ["days"]) if report else [],
             description=describe_doubts(report)[0] if report else [],
             tables=tables,

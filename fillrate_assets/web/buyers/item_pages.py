@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.fillrate.report import labels
-from fillrate_assets.fillrate.report.estimates import find_other_estimate
+from fillrate_assets.fillrate.report.estimates import BESIDE, find_other_estimate
 from fillrate_assets.fillrate.report.explain import explain
 from fillrate_assets.fillrate.report.item_history import read_item_days, read_lines, read_ship_days
 from fillrate_assets.fillrate.report.queries import read_evidence_from_lake
@@ -31,6 +31,8 @@ _QUANTITIES: Final = (
     "contract_lost_cases",
     "baseline_cases",
 )
+_BESIDE: Final = _QUANTITIES.index("estimated_cases") + 1
+"""Where the estimate of the other method is."""
 _INSTOCK: Final = {"Y": "in stock", "N": "out of stock", None: "no record"}
 _ITEM_AND_DC: Final = 3
 
@@ -117,15 +119,18 @@ def make_days(visit: Visit, days: ItemDays, limit: int | None = None) -> Table:
     """Make the table of the days, latest first; each leads to its lines."""
     rows = days.rows.reverse()
     note = f"{limit} of {rows.height} days." if limit and rows.height > limit else ""
-    headings = ["Ship date", *map(labels.format_heading, _QUANTITIES), "Other method", "Stock", "Path", "Reason"]
+    quantities = [*map(labels.format_heading, _QUANTITIES)]
+    quantities.insert(_BESIDE, "Other method")
+    headings = ["Ship date", *quantities, "Stock", "Path", "Reason"]
     cells = [
         [
             Link(
                 str(row["ship_date"]),
                 visit.address.show_item(days.item, days.dc, str(row["ship_date"])).format(visit.desk.base_url),
             ),
-            *(make_cell(name, row[name]) for name in _QUANTITIES),
+            *(make_cell(name, row[name]) for name in _QUANTITIES[:_BESIDE]),
             make_cell("estimated_cases", find_other_estimate(row)),
+            *(make_cell(name, row[name]) for name in _QUANTITIES[_BESIDE:]),
             _INSTOCK.get(row["instock"], row["instock"]),
             row["path"],
             None if row["reason_code"] is None else labels.format_reason(row["reason_code"]),
@@ -179,8 +184,22 @@ def parse_day(visit: Visit) -> date | None:
         raise HTTPException(404) from error
 
 
-def explain_day(visit: Visit, days: ItemDays, day: date) -> tuple[str, str]:
-    """Explain a day as `fillrate explain` does: the sentence that answers, and the rest."""
+@dataclass(frozen=True)
+class Explanation:
+    """What `fillrate explain` says of a day."""
+
+    day: date
+    sentence: str
+    """The answer."""
+
+    beside: str
+    """What the method estimates that does not count; empty where nothing is estimated."""
+
+    rest: str
+
+
+def explain_day(visit: Visit, days: ItemDays, day: date) -> Explanation:
+    """Explain a day as `fillrate explain` does."""
     evidence, known = read_evidence_from_lake(visit.desk.settings, days.dc, day, days.item)
     try:
         text = explain(days.dc, day, days.item, evidence, known.filter(pl.col("dc").is_in([*visit.dcs])))
@@ -188,4 +207,5 @@ def explain_day(visit: Visit, days: ItemDays, day: date) -> tuple[str, str]:
         raise PageProblem(404, "Nothing of that day", f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
     answer, _, rest = text.partition("\n\n")
     sentence = answer.partition(": ")[2]
-    return f"{sentence[:1].upper()}{sentence[1:]}", rest
+    beside = next((line.removeprefix(BESIDE) for line in rest.splitlines() if line.startswith(BESIDE)), "")
+    return Explanation(day, f"{sentence[:1].upper()}{sentence[1:]}", beside.strip(), rest)

@@ -216,8 +216,7 @@ def _read_contract(visit: Visit) -> ShownView:
 def _read_item(visit: Visit) -> ShownView:
     days, day = read_days(visit), parse_day(visit)
     explained = day or days.last_short
-    sentence = explain_day(visit, days, explained)[0] if explained else ""
-    notes = [f"{explained}: {sentence}"] if sentence else []
+    notes = [f"{explained}: {explain_day(visit, days, explained).sentence}"] if explained else []
     if day:
         of_day = {f"Lines of {day}": make_lines(visit, days, day)}
         row = make_days(visit, replace(days, rows=days.rows.filter(ship_date=day)))
