@@ -40,6 +40,7 @@ from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
 from fillrate_assets.buffers.rules.tick import TICK, Feeds, InMemoryTickStore, MasterData
 from fillrate_assets.buffers.rules.verdicts import Branch
 from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.sample.streams import Floats
 
 DAY: Final = datetime(2026, 3, 10, tzinfo=UTC)
@@ -155,11 +156,11 @@ def judge(source: Source, folder: Path) -> pl.DataFrame:
     """Run the rules over every buffer, day and tick, with `buffer`, `day` and `ts`."""
     grid = put_on_grid(source, folder)
     names = grid.select("buffer", "day").unique().sort("buffer", "day").with_row_index("n")
-    names = names.with_columns(pl.format("B{}", "n").alias("pool"))
+    names = names.with_columns(format_text("B{}", "n").alias("pool"))
     grid = grid.join(names, on=["buffer", "day"]).with_columns(warehouse=pl.lit(WAREHOUSE), path="pool")
     print(f"{source.name}: {grid['buffer'].n_unique():,} buffers, {names.height:,} days of one", file=sys.stderr)
     masters, store, policy = _make_masters(names), InMemoryTickStore(), Policy()
-    days = names.select(pl.format(f"{WAREHOUSE}_{{}}_TOTAL", "pool").alias("unit_id"), "buffer", "day")
+    days = names.select(format_text(f"{WAREHOUSE}_{{}}_TOTAL", "pool").alias("unit_id"), "buffer", "day")
     looked = []
     for at, feeds in _yield_ticks(grid):
         tick.sense(feeds, masters, store, snapshot_ts=at, policy=policy)
@@ -199,7 +200,7 @@ def _yield_ticks(grid: pl.DataFrame) -> Iterator[tuple[datetime, Feeds]]:
 def _make_masters(names: pl.DataFrame) -> MasterData:
     warehouse = {"warehouse": WAREHOUSE, "dc": "DC01", "name": WAREHOUSE, "time_zone": "UTC", "active": True}
     members = names.join(pl.DataFrame({"role": schema.ROLES}), how="cross").select(
-        pl.format(f"{WAREHOUSE}_{{}}_TOTAL", "pool").alias("unit_id"),
+        format_text(f"{WAREHOUSE}_{{}}_TOTAL", "pool").alias("unit_id"),
         pl.col("pool").alias("path"),
         "role",
         pl.lit(1.0).alias("weight"),

@@ -29,6 +29,7 @@ from benchmarks import baseline_backtest, estimate_lightgbm
 from benchmarks.baseline_backtest import GROUPS, STORES_AT_A_TIME
 from fillrate_assets.core import decimals, parsing
 from fillrate_assets.core.table_schema import TableSchema
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.rules import (
     network_factor,
@@ -315,7 +316,7 @@ def _part_stores(sales: pl.DataFrame) -> pl.DataFrame:
     turned = (after + 7 * (store % weeks)) % (7 * weeks)
     return sales.filter(after < 7 * weeks).with_columns(
         (pl.lit(first) + pl.duration(days=turned)).alias("ship_date"),
-        pl.format("{}-{}", store // weeks, "item").alias("item"),
+        format_text("{}-{}", store // weeks, "item").alias("item"),
     )
 
 

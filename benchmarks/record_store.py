@@ -27,6 +27,7 @@ from psycopg import Connection
 from psycopg.sql import SQL, Identifier
 
 from fillrate_assets.core import decimals
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.record_store import RECORDS, DayPublication, RecordStore
 from fillrate_assets.fillrate.rules.change_planner import VERSIONS
@@ -111,10 +112,10 @@ def _make_day(dc: str, items: int) -> DayPublication:
         *(pl.lit(None).alias(column.name) for column in schema.ESTIMATES),
         dc=pl.lit(dc),
         ship_date=pl.lit(SHIP_DATE),
-        item=pl.format("ITEM-{}", number + 1_000_000),
+        item=format_text("ITEM-{}", number + 1_000_000),
         item_type=pl.lit("STOCK"),
-        vendor=pl.format("Vendor {}", number % 211),
-        department=pl.format("Department {}", number % 17),
+        vendor=format_text("Vendor {}", number % 211),
+        department=format_text("Department {}", number % 17),
         path=pl.when(number % 10 == 1).then(pl.lit("STOCK_OUT")).otherwise(pl.lit("STOCK_IN")),
         ordered_cases=decimals.to_cases(ordered),
         shipped_cases=decimals.to_cases(ordered - short),

@@ -35,6 +35,7 @@ import polars as pl
 from fillrate_assets import settings as settings_module
 from fillrate_assets.core.decimals import CASES
 from fillrate_assets.core.partition_key import PartitionKey, list_dates
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.fact_schema import FACTS
 from fillrate_assets.fillrate.record_store import LEDGER
@@ -120,7 +121,7 @@ def make_days(rng: np.random.Generator, dc: str, dates: Sequence[date], items: i
     ).with_columns(
         pl.lit(dc).alias("dc"),
         pl.Series("ship_date", dates).gather(day),
-        pl.format("{}-{}-{}", pl.lit(dc), "day", "order").alias("order_id"),
+        format_text("{}-{}-{}", pl.lit(dc), "day", "order").alias("order_id"),
         (pl.lit("I") + pl.col("item").cast(pl.String).str.zfill(5)).alias("item"),
         (pl.lit("V") + pl.col("vendor").cast(pl.String).str.zfill(3)).alias("vendor"),
         (pl.lit("D") + (pl.col("vendor") % DEPARTMENTS).cast(pl.String)).alias("department"),
@@ -189,7 +190,7 @@ def fill(settings: Settings, size: Size, whole_days: int = 1) -> None:
     lake, database, rng = Lake(settings.storage.lake_root), Database.from_settings(settings), np.random.default_rng(1)
     database.upgrade()
     items = pl.DataFrame({"item": [f"I{number:05}" for number in range(size.items)]}).with_columns(
-        pl.format("item {}", "item").alias("description"),
+        format_text("item {}", "item").alias("description"),
         pl.lit("STOCK").alias("item_type"),
         pl.lit(value=False).alias("contract_committed"),
         pl.lit(date(2020, 1, 1)).alias("valid_from"),

@@ -35,6 +35,7 @@ from benchmarks import year_pandas
 from fillrate_assets.core import decimals, partition_key
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.rules import (
@@ -260,16 +261,16 @@ def _make_items(size: Size) -> pl.DataFrame:
     number = pl.col("number")
     first = pl.DataFrame({"number": np.arange(size.items)}).select(
         number,
-        pl.format("{}", number + 1_000_000).alias("item"),
+        format_text("{}", number + 1_000_000).alias("item"),
         pl.when(number % 20 == 0).then(pl.lit("FLOW")).otherwise(pl.lit("STOCK")).alias("item_type"),
-        pl.format("V{}", number % 200).alias("vendor"),
-        pl.format("D{}", number % 10).alias("department"),
+        format_text("V{}", number % 200).alias("vendor"),
+        format_text("D{}", number % 10).alias("department"),
         (number % 4 * 6 + 6).alias("pack_size"),
         (number % 5 == 0).alias("contract_committed"),
         pl.lit(date(2020, 1, 1)).alias("valid_from"),
     )
     later = first.filter(number % 30 == 0).with_columns(
-        pl.format("W{}", number % 200).alias("vendor"),
+        format_text("W{}", number % 200).alias("vendor"),
         pl.lit(FIRST_DAY + timedelta(days=size.days // 2)).alias("valid_from"),
     )
     return _fill(schema.ITEMS, pl.concat([first, later]))
@@ -286,10 +287,10 @@ def _make_item_days(rng: np.random.Generator, dc: str, size: Size) -> pl.DataFra
     return pl.DataFrame({"ordered": ordered, "shipped": shipped.astype(np.int64), "out": out}).with_columns(
         pl.lit(dc).alias("dc"),
         (pl.lit(FIRST_DAY) + pl.duration(days=line // size.items)).alias("ship_date"),
-        pl.format("{}", line % size.items + 1_000_000).alias("item"),
-        pl.format("O{}", line // LINES_PER_ORDER).alias("order_id"),
+        format_text("{}", line % size.items + 1_000_000).alias("item"),
+        format_text("O{}", line // LINES_PER_ORDER).alias("order_id"),
         (line % LINES_PER_ORDER + 1).alias("line_no"),
-        pl.format("C{}", line // LINES_PER_ORDER % 300).alias("customer"),
+        format_text("C{}", line // LINES_PER_ORDER % 300).alias("customer"),
         # One item in 17 is sold by the piece.
         pl.when(line % size.items % 17 == 0).then(line % size.items % 4 * 6 + 6).alias("pack_size"),
         line.alias("source_seq"),

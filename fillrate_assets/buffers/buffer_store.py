@@ -20,6 +20,7 @@ from fillrate_assets.buffers.rules import unit_convention
 from fillrate_assets.buffers.rules.tick import MasterData
 from fillrate_assets.core import parsing
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.notifications.notifiers.channel import redact_channel
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.database import Database
@@ -82,7 +83,7 @@ class BufferStore:
         shifts = _add_problems(
             shifts,
             schema.SHIFTS,
-            pl.when(~pl.col("weekday").is_between(1, 7)).then(pl.format("weekday {} is none of 1 to 7", "weekday")),
+            pl.when(~pl.col("weekday").is_between(1, 7)).then(format_text("weekday {} is none of 1 to 7", "weekday")),
         )
         routes = _add_problems(
             routes.with_columns(pl.col("updated_by").fill_null("")),
@@ -94,7 +95,7 @@ class BufferStore:
             paths,
             schema.WAREHOUSE_PATHS,
             *(_format_part_fault(name) for name in _ID_PARTS),
-            pl.when(pl.col("capacity") <= 0).then(pl.format("capacity {} is not above 0", "capacity")),
+            pl.when(pl.col("capacity") <= 0).then(format_text("capacity {} is not above 0", "capacity")),
             pl.when(unit_convention.is_ambiguous()).then(pl.lit("another path makes the same unit")),
         )
         on_call = _add_problems(
@@ -254,18 +255,18 @@ def _check_warehouses(rows: pl.DataFrame) -> pl.DataFrame:
     return _add_problems(
         rows.with_columns(pl.col("name").fill_null(pl.col("warehouse"))),
         schema.WAREHOUSES,
-        pl.when(pl.col("dc").str.contains(r"[/\\]")).then(pl.format("dc {} cannot name a folder", "dc")),
+        pl.when(pl.col("dc").str.contains(r"[/\\]")).then(format_text("dc {} cannot name a folder", "dc")),
     )
 
 
 def _format_code_fault(name: str, codes: tuple[str, ...]) -> pl.Expr:
     listed = f"{', '.join(codes[:-1])} and {codes[-1]}"
-    return pl.when(~pl.col(name).is_in(list(codes))).then(pl.format(f"{name} {{}} is none of {listed}", name))
+    return pl.when(~pl.col(name).is_in(list(codes))).then(format_text(f"{name} {{}} is none of {listed}", name))
 
 
 def _format_part_fault(name: str) -> pl.Expr:
     """Format why a text cannot be a part of a unit's id; empty if it can."""
-    fault = pl.format(f"{name} {{}} is not of A-Z, 0-9 and -", name)
+    fault = format_text(f"{name} {{}} is not of A-Z, 0-9 and -", name)
     return pl.when(~pl.col(name).str.contains(r"^[A-Z0-9-]+$")).then(fault)
 
 
@@ -294,7 +295,7 @@ def _select_utc_fallbacks(warehouses: pl.DataFrame) -> pl.DataFrame:
     """Select the warehouses that run by UTC for want of their own time zone, and why in `problem`."""
     sound = warehouses.filter(pl.col("problem").is_null())
     unknown = [zone for zone in sound["time_zone"].unique() if not _is_time_zone(zone)]
-    words = pl.format("time_zone {} does not exist: UTC is taken", "time_zone")
+    words = format_text("time_zone {} does not exist: UTC is taken", "time_zone")
     return sound.filter(pl.col("time_zone").is_in(unknown)).with_columns(words.alias("problem"))
 
 

@@ -18,6 +18,7 @@ from fillrate_assets.core.conventions import Conventions
 from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.numbers import read_numbers
 from fillrate_assets.core.table_schema import TIMESTAMP, Column, TableSchema
+from fillrate_assets.core.text_columns import format_text
 
 _UNREAD_MESSAGE: Final = "{} '{}' is not {}"
 _OF_YEARS: Final = r"(?: of the years \d+ to \d+)?"
@@ -235,8 +236,8 @@ def _describe_unread(
             first, last = conventions.years
             of_years = pl.lit(f"{kind} of the years {first} to {last}")
             said = pl.when(moment.of_any_year.is_not_null()).then(of_years).otherwise(pl.lit(kind))
-            return pl.when(unread).then(pl.format(_UNREAD_MESSAGE, pl.lit(column.name), text, said))
-    return pl.when(unread).then(pl.format(_UNREAD_MESSAGE, pl.lit(column.name), text, pl.lit(kind)))
+            return pl.when(unread).then(format_text(_UNREAD_MESSAGE, pl.lit(column.name), text, said))
+    return pl.when(unread).then(format_text(_UNREAD_MESSAGE, pl.lit(column.name), text, pl.lit(kind)))
 
 
 def _describe_kind(dtype: pl.DataType | type[pl.DataType]) -> str:

@@ -19,6 +19,7 @@ from fillrate_assets.buffers.rules.policy import Policy
 from fillrate_assets.buffers.rules.tick import TICK, MasterData, align_to_grid
 from fillrate_assets.buffers.sources.floor_feeds import FloorFeeds
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.sample.embedded import refuse_places
 from fillrate_assets.sample.floor import detection
 from fillrate_assets.sample.floor.layout import TOTAL
@@ -154,7 +155,9 @@ class Floors:
         )
         missed = self.match_onsets(alerts).filter(pl.col("alert_ts").is_null())
         reported = missed.select(
-            rec_id=pl.format("missed.{}.{}.{}", "unit_id", "direction", pl.col("onset_ts").dt.strftime("%Y%m%dT%H%MZ")),
+            rec_id=format_text(
+                "missed.{}.{}.{}", "unit_id", "direction", pl.col("onset_ts").dt.strftime("%Y%m%dT%H%MZ")
+            ),
             answered_at=pl.col("onset_ts") + _ANSWERED_AFTER,
             answer=pl.lit("MISSED_PROBLEM"),
             episode_key=pl.lit(None, pl.String),

@@ -18,6 +18,7 @@ import polars as pl
 from fillrate_assets.core import decimals
 from fillrate_assets.core.decimals import to_cases
 from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.fillrate import schema
 from fillrate_assets.sample.catalogue import UNKNOWN_ITEM, Catalogue
 from fillrate_assets.sample.names import DEPARTMENTS
@@ -232,11 +233,11 @@ def _write_lines(
     return lines.select(
         pl.lit(trading.site.code).alias("dc"),
         pl.lit(trading.day).alias("ship_date"),
-        pl.format("{}-{}-{}-{}", number, pl.lit(f"{trading.day:%y%m%d}"), store, nth_of_store).alias("order_id"),
+        format_text("{}-{}-{}-{}", number, pl.lit(f"{trading.day:%y%m%d}"), store, nth_of_store).alias("order_id"),
         "line_no",
         pl.lit(None, pl.Int64).alias("schedule_line"),
-        pl.format("D{}-{}-{}-{}", number, pl.lit(f"{trading.day:%y%m%d}"), store, nth_of_store).alias("shipment_id"),
-        pl.format("S{}{}", number, store).alias("customer"),
+        format_text("D{}-{}-{}-{}", number, pl.lit(f"{trading.day:%y%m%d}"), store, nth_of_store).alias("shipment_id"),
+        format_text("S{}{}", number, store).alias("customer"),
         pl.when(kind == "NO_ITEM")
         .then(pl.lit(""))
         .when(kind == "UNKNOWN_ITEM")

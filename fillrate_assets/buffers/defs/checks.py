@@ -15,6 +15,7 @@ from fillrate_assets.buffers.policy_store import PolicyStore
 from fillrate_assets.buffers.rules import notification_routing
 from fillrate_assets.buffers.tick_store import LakeTickStore
 from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.notifications.notifiers.channel import redact_channel
 from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.orchestration.asset_options import configure_check, declare_health_asset
@@ -83,7 +84,7 @@ def master_data_valid(
         for rows in last
     ]
     rejects = pl.concat([run.everything.rejects, *members])
-    named = _name_first(rejects.select(pl.format("{} ({}): {}", "table", "key", "reason")).to_series())
+    named = _name_first(rejects.select(format_text("{} ({}): {}", "table", "key", "reason")).to_series())
     found = dict.fromkeys(run.days, named)
     shown = {"rows": rejects.height, "rejected": make_table(rejects.head(_SHOWN))}
     return make_check_result(

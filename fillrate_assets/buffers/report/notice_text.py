@@ -22,6 +22,7 @@ from fillrate_assets.buffers.rules.notification_routing import derive_scope
 from fillrate_assets.buffers.rules.path_signals import load_time_zone
 from fillrate_assets.buffers.rules.unit_convention import TOTAL
 from fillrate_assets.buffers.rules.verdicts import DATA_POOL
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.notifications.rendering import Message, Section
 
 _STATE: Final = {"OVERFLOW": "full", "STARVATION": "empty"}
@@ -225,7 +226,7 @@ def _list_quiet(recommendations: pl.DataFrame, notices: pl.DataFrame) -> dict[tu
         .sort("verdict", "unit_id")
         .group_by("warehouse", "snapshot_ts", "verdict", maintain_order=True)
         .agg(pl.col("unit_id").str.join(", "))
-        .with_columns(pl.format("{}: {}", "verdict", "unit_id").alias("line"))
+        .with_columns(format_text("{}: {}", "verdict", "unit_id").alias("line"))
         .group_by("warehouse", "snapshot_ts", maintain_order=True)
         .agg("line")
     )

@@ -27,6 +27,7 @@ from fillrate_assets.buffers.rules.recommendation_sizing import (
 )
 from fillrate_assets.buffers.rules.shared_paths import find_sharing, find_within
 from fillrate_assets.core.table_schema import TIMESTAMP
+from fillrate_assets.core.text_columns import format_text
 
 _POOL: Final = ["warehouse", "pool"]
 _IS_KEPT: Final = pl.col("resolution").is_in(["KEPT", "CHANGED"])
@@ -105,7 +106,7 @@ def _rank_rows(verdicts: pl.DataFrame) -> pl.DataFrame:
         )
         .with_row_index("rank")
         .with_columns(
-            pl.format("{} {}", "unit_id", "direction").alias("row"),
+            format_text("{} {}", "unit_id", "direction").alias("row"),
             pl.lit("KEPT").alias("resolution"),
             pl.lit(None, pl.String).alias("resolution_rule"),
             pl.lit(None, pl.String).alias("winner"),
@@ -120,18 +121,18 @@ def _rank_rows(verdicts: pl.DataFrame) -> pl.DataFrame:
 def _apply_r7_to_pools(rows: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
     unknown = verdicts.filter(
         pl.col("unit_type") == "TOTAL", pl.col("direction") == "OVERFLOW", pl.col("quality") == "UNKNOWN"
-    ).select("warehouse", pl.col("pool").alias("unknown"), pl.format("{} {}", "unit_id", "direction").alias("winner"))
+    ).select("warehouse", pl.col("pool").alias("unknown"), format_text("{} {}", "unit_id", "direction").alias("winner"))
     giving = _join_unknown_pool(rows.filter(_IS_MOVE, pl.col("quantity").is_not_null()), unknown, "source_unit")
     taking = _join_unknown_pool(rows.filter(_IS_MOVE, pl.col("quantity").is_not_null()), unknown, "target_unit")
     return rows.pipe(
         _change,
         pl.concat([giving, taking]).unique("rank", keep="first", maintain_order=True),
         "R7",
-        pl.format("Nothing is known of {}, so no one is moved from or to it.", "unknown"),
+        format_text("Nothing is known of {}, so no one is moved from or to it.", "unknown"),
         quantity=pl.lit(None, pl.Float64),
         source_unit=pl.when(pl.col("source_unit") != pl.col("unknown")).then("source_unit"),
         until_ts=pl.lit(None, TIMESTAMP),
-        missing_inputs=pl.format("level of {}", "unknown"),
+        missing_inputs=format_text("level of {}", "unknown"),
     )
 
 
@@ -145,7 +146,7 @@ def _join_unknown_pool(rows: pl.DataFrame, unknown: pl.DataFrame, pool: str) -> 
 
 def _apply_r7_to_recipients(rows: pl.DataFrame, verdicts: pl.DataFrame) -> pl.DataFrame:
     unknown = verdicts.filter(pl.col("quality") == "UNKNOWN", pl.col("direction") == "OVERFLOW").select(
-        pl.col("unit_id").alias("recipient"), pl.format("{} {}", "unit_id", "direction").alias("blocker")
+        pl.col("unit_id").alias("recipient"), format_text("{} {}", "unit_id", "direction").alias("blocker")
     )
     shares = _list_shares(rows).join(unknown, on="recipient", how="left")
     granted = pl.when(pl.col("blocker").is_null()).then("share").otherwise(0.0)
@@ -173,7 +174,7 @@ def _apply_r5_own_throttle_starves(
             pl.col("order").alias("throttled_order"),
             pl.col("snapshot_ts").alias("throttled_ts"),
             pl.col("quantity").alias("throttled_to"),
-            pl.format("{} {}", "unit_id", "direction").alias("winner"),
+            format_text("{} {}", "unit_id", "direction").alias("winner"),
         )
     )
     paths = units.select("warehouse", "unit_id", "paths")
@@ -199,7 +200,7 @@ def _apply_r5_own_throttle_starves(
         .sort("rank", "throttled_ts", "winner", descending=[False, True, False])
         .unique("rank", keep="first", maintain_order=True)
     )
-    text = pl.format(
+    text = format_text(
         "It follows from our own throttle of {} packages/h at {} UTC ({}).",
         *(pl.col("throttled_to").round(0).cast(pl.Int64), pl.col("throttled_ts").dt.strftime("%H:%M"), "winner"),
     )
@@ -213,7 +214,7 @@ def _apply_r1_shared_paths(rows: pl.DataFrame, units: pl.DataFrame) -> pl.DataFr
 def _override_equal_paths(rows: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
     """Leave one row of units with the same paths, in each direction: the one that ranks first."""
     twice = _join_pairs(rows.filter(_IS_KEPT), rows.filter(_IS_KEPT), units).filter("equal")
-    text = pl.format("{} has the same paths.", "winner")
+    text = format_text("{} has the same paths.", "winner")
     return _override(rows, twice.unique("rank", keep="first", maintain_order=True), "R1", text)
 
 
@@ -228,9 +229,9 @@ def _subsume_throttles(rows: pl.DataFrame, units: pl.DataFrame) -> pl.DataFrame:
     emergency = pl.col("verdict") == "EMERGENCY"
     less = both.filter(emergency, pl.col("quantity").is_null() | (pl.col("outer_quantity") < pl.col("quantity")))
     less = less.filter(pl.col("outer_quantity").is_not_null())
-    text = pl.format("Throttle it to {} packages/h, as all of {}.", derive_whole("outer_quantity"), "winner")
+    text = format_text("Throttle it to {} packages/h, as all of {}.", derive_whole("outer_quantity"), "winner")
     return rows.pipe(
-        _override, both.filter(~emergency), "R1", pl.format("{} is throttled, with all its paths.", "winner")
+        _override, both.filter(~emergency), "R1", format_text("{} is throttled, with all its paths.", "winner")
     ).pipe(_change, less, "R1", text, quantity=pl.col("outer_quantity"))
 
 
@@ -271,7 +272,7 @@ def _apply_r8_total_speaks_for_lanes(rows: pl.DataFrame, units: pl.DataFrame) ->
     totals = rows.filter(_IS_KEPT, pl.col("unit_type") == "TOTAL", pl.col("action").is_not_null())
     of_pool = pl.col("action").is_in(["MOVE_STAFF", "THROTTLE"]) & pl.col("unit_type").is_in(["PACK", "LANE"])
     within = _join_pairs(totals, rows.filter(_IS_KEPT, of_pool), units)
-    text = pl.format("{} is reported, with all its paths.", "winner")
+    text = format_text("{} is reported, with all its paths.", "winner")
     return _override(rows, within.unique("rank", keep="first", maintain_order=True), "R8", text)
 
 
@@ -289,7 +290,7 @@ def _apply_r4_throttle_cancels_staff_upstream(
         .select("warehouse", pl.col("upstream").alias("target_unit"), pl.col("row").alias("winner"))
     )
     cancelled = rows.drop("winner").filter(_IS_MOVE).join(throttles, on=["warehouse", "target_unit"])
-    text = pl.format("No one is added to {}: what it feeds is throttled ({}).", "target_unit", "winner")
+    text = format_text("No one is added to {}: what it feeds is throttled ({}).", "target_unit", "winner")
     return _override(rows, cancelled, "R4", text)
 
 
@@ -321,7 +322,7 @@ def _apply_r2_opposite_moves(rows: pl.DataFrame) -> pl.DataFrame:
         return rows
     winners = rows.select(pl.col("rank").alias("rank_above"), pl.col("row").alias("winner"))
     beaten = pl.concat(losses).select("rank", "rank_above", pl.col("pool").alias("contested"))
-    text = pl.format("{} cannot both give and get associates: {} goes first.", "contested", "winner")
+    text = format_text("{} cannot both give and get associates: {} goes first.", "contested", "winner")
     return _override(rows, rows.drop("winner").join(beaten, on="rank").join(winners, on="rank_above"), "R2", text)
 
 
@@ -335,14 +336,14 @@ def _apply_r3_donor_surplus(rows: pl.DataFrame) -> pl.DataFrame:
         .with_columns(granted.alias("granted"), pl.col("row").first().over(donor).alias("winner"))
         .filter(pl.col("granted") < pl.col("quantity"))
     )
-    text = pl.format(
+    text = format_text(
         "Move {} of {}: {} goes first, and {} can spare {}.",
         *(derive_whole(name) for name in ("granted", "quantity")),
         "winner",
         "source_unit",
         derive_whole("surplus"),
     )
-    no_one = pl.format(
+    no_one = format_text(
         "No one of {} is left: {} goes first, and {} can spare {}.",
         *(derive_whole("quantity"), "winner", "source_unit", derive_whole("surplus")),
     )
@@ -400,7 +401,7 @@ def _list_shares(rows: pl.DataFrame) -> pl.DataFrame:
 def _regrant(rows: pl.DataFrame, shares: pl.DataFrame, rule: str) -> pl.DataFrame:
     """Grant rebalances what their recipients can take; a row of which nothing is left is overridden."""
     some = pl.col("granted") > _PRECISION
-    share = pl.format("{} to {}", derive_whole("granted"), format_unit_name("recipient"))
+    share = format_text("{} to {}", derive_whole("granted"), format_unit_name("recipient"))
     cut = (
         shares.sort("rank", "recipient")
         .with_columns((pl.col("granted") < pl.col("share")).alias("cut"))
@@ -419,9 +420,9 @@ def _regrant(rows: pl.DataFrame, shares: pl.DataFrame, rule: str) -> pl.DataFram
     )
     changed = rows.drop("winner").join(cut, on="rank")
     none = pl.col("granted") <= _PRECISION
-    rest = pl.format("Divert {} packages/h: {}", derive_whole("granted"), "shares")
-    text = pl.format("{}; {} cannot take its share.", rest, "dropped")
-    return rows.pipe(_override, changed.filter(none), rule, pl.format("{} cannot take packages.", "dropped")).pipe(
+    rest = format_text("Divert {} packages/h: {}", derive_whole("granted"), "shares")
+    text = format_text("{}; {} cannot take its share.", rest, "dropped")
+    return rows.pipe(_override, changed.filter(none), rule, format_text("{} cannot take packages.", "dropped")).pipe(
         _change,
         changed.filter(~none),
         rule,
@@ -459,7 +460,7 @@ def _change(
         "winner",
         pl.lit(resolution).alias("resolution"),
         pl.lit(rule).alias("resolution_rule"),
-        pl.format("{}: {} Before: {}", pl.lit(rule), text, "explanation").alias("explanation"),
+        format_text("{}: {} Before: {}", pl.lit(rule), text, "explanation").alias("explanation"),
         **columns,
     )
     return rows.update(changes, on="rank", include_nulls=True)

@@ -11,6 +11,7 @@ from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.alert_suppression import EPISODE, KEY, derive_episode_key
 from fillrate_assets.buffers.rules.notification_routing import join_recommended
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
+from fillrate_assets.core.text_columns import format_text
 
 _PLACE: Final = ["dc", "warehouse"]
 _SEVERITY: Final = pl.Enum(schema.SEVERITIES)
@@ -53,8 +54,8 @@ def escalate(
         late.join(_list_steps(late, on_call, now), on="warehouse", how="left")
         .filter(step <= pl.col("steps"))
         .with_columns(
-            pl.format("{}.{}", derive_episode_key(), "seq").alias("rec_id"),
-            pl.format("{}.unacknowledged{}", derive_episode_key(), step).alias("notice_id"),
+            format_text("{}.{}", derive_episode_key(), "seq").alias("rec_id"),
+            format_text("{}.unacknowledged{}", derive_episode_key(), step).alias("notice_id"),
             pl.lit("ONGOING").alias("label"),
             pl.lit("UNACKNOWLEDGED").alias("reason"),
             pl.lit(value=True).alias("own"),
@@ -63,7 +64,7 @@ def escalate(
         .pipe(join_recommended, recommendations)
     )
     why = pl.col("explanation").fill_null("")
-    said = pl.format("Not acknowledged for {} min; on call: {}. {}", "waited", "people", why).str.strip_chars()
+    said = format_text("Not acknowledged for {} min; on call: {}. {}", "waited", "people", why).str.strip_chars()
     reached = rows.filter(pl.col("channel").is_not_null()).with_columns(said.alias("explanation"))
     lost = rows.filter(pl.col("channel").is_null()).with_columns(pl.lit(_NO_ONE).alias("problem"))
     return (

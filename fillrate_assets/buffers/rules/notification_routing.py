@@ -16,6 +16,7 @@ import polars as pl
 from fillrate_assets.buffers import schema
 from fillrate_assets.buffers.rules.alert_suppression import EPISODE, KEY, derive_episode_key
 from fillrate_assets.buffers.rules.policy import Policy
+from fillrate_assets.core.text_columns import format_text
 
 _AMOUNTS: Final = (
     *("quantity", "quantity_unit", "source_unit", "target_unit", "until_ts"),
@@ -135,7 +136,7 @@ def _select_due(alerts: pl.DataFrame, sent: pl.DataFrame, oldest: datetime, *, e
         .join(having, on=[*EPISODE, "seq"], how="left")
         .with_columns(pl.col("severity").is_not_null().alias("own"), severity.alias("severity"))
         .with_columns(
-            pl.format("{}.{}", derive_episode_key(), "seq").alias("rec_id"),
+            format_text("{}.{}", derive_episode_key(), "seq").alias("rec_id"),
             (pl.col("severity") != "WARN").alias("serious"),
         )
     )

@@ -34,6 +34,7 @@ from fillrate_assets.buffers.rules.grid import (
 )
 from fillrate_assets.buffers.rules.level_estimates import count_compared_ticks, estimate_levels, select_previous_state
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
+from fillrate_assets.core.text_columns import format_text
 
 Feed = pl.DataFrame | None
 """Rows of a feed; None if it could not be read."""
@@ -376,8 +377,8 @@ def format_skew(minutes: pl.Expr) -> pl.Expr:
     hours = ((minutes + _SLOWEST_MINUTES) / 60).floor().cast(pl.Int64)
     return (
         pl.when(near & (hours >= 1))
-        .then(pl.format("{} h (is this local time?)", hours))
-        .otherwise(pl.format("{} min", minutes.round(0).cast(pl.Int64)))
+        .then(format_text("{} h (is this local time?)", hours))
+        .otherwise(format_text("{} min", minutes.round(0).cast(pl.Int64)))
     )
 
 
@@ -395,16 +396,19 @@ def _list_faults(name: str, policy: Policy) -> list[Fault]:
         (pl.col("problem").is_not_null(), pl.col("problem")),
         *_require("event_ts", "event time"),
         *_require("ingest_ts", "time of arrival"),
-        (_is_ahead(policy), pl.format("event time is after its arrival, by {}", format_skew(_derive_ahead_minutes()))),
+        (
+            _is_ahead(policy),
+            format_text("event time is after its arrival, by {}", format_skew(_derive_ahead_minutes())),
+        ),
     ]
     for number in _NUMBERS[name]:
         words = number.replace("_", " ")
         faults.append((~pl.col(number).is_finite(), pl.lit(f"{words} is not a number")))
-        faults.append((pl.col(number) < 0, pl.format("{} is below 0: {}", pl.lit(words), number)))
+        faults.append((pl.col(number) < 0, format_text("{} is below 0: {}", pl.lit(words), number)))
     match name:
         case "OCCUPANCY":
             most = policy.fusion.max_level_share
-            too_much = pl.format(f"level is above {most} of capacity: {{}} of {{}}", "level", "capacity")
+            too_much = format_text(f"level is above {most} of capacity: {{}} of {{}}", "level", "capacity")
             faults += [*_require("level", "level"), (pl.col("level") > most * pl.col("capacity"), too_much)]
         case "FLOW":
             nothing = pl.col("inflow").is_null() & pl.col("outflow").is_null()
@@ -430,7 +434,7 @@ def _list_unknown_owners(name: str) -> list[Fault]:
     """List faults of rows whose warehouse or path is unknown; `active` and `in_unit` are empty there."""
     owner = _get_owner(name)
     nameless = pl.col(owner).fill_null("").str.strip_chars() == ""
-    unknown = pl.format("warehouse {} is not in the table of warehouses", pl.col("warehouse").fill_null("(empty)"))
+    unknown = format_text("warehouse {} is not in the table of warehouses", pl.col("warehouse").fill_null("(empty)"))
     faults: list[Fault] = [(pl.col("active").is_null(), unknown), (nameless, pl.lit(f"no {owner}"))]
     if owner == "path":
         faults.append((pl.col("in_unit").is_null(), pl.lit("path is in no unit: add it to unit_member")))

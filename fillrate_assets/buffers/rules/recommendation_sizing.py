@@ -13,6 +13,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
+from fillrate_assets.core.text_columns import format_text
 
 NEEDS_ACTION: Final = pl.col("verdict").is_in(["ACT", "EMERGENCY"])
 """Return whether a row requests an action."""
@@ -252,13 +253,13 @@ def _add_throttle(rows: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     doubtful = f"The throttle of {{}} packages/h stays until all data are fresh, then rises {pace}."
     text = (
         pl.when(ends)
-        .then(pl.format("The throttle of {} packages/h ends.", derive_whole("limit")))
+        .then(format_text("The throttle of {} packages/h ends.", derive_whole("limit")))
         .when(held & clear)
-        .then(pl.format(raised, derive_whole("limit"), derive_whole(_derive_raised(policy))))
+        .then(format_text(raised, derive_whole("limit"), derive_whole(_derive_raised(policy))))
         .when(held & (pl.col("verdict") == "CLEAR"))
-        .then(pl.format(doubtful, derive_whole("limit")))
+        .then(format_text(doubtful, derive_whole("limit")))
         .when(held)
-        .then(pl.format("The throttle of {} packages/h stays.", derive_whole("limit")))
+        .then(format_text("The throttle of {} packages/h stays.", derive_whole("limit")))
     )
     return rows.with_columns(
         pl.when(held).then(pl.lit("THROTTLE")).when(pl.col("verdict") == "WARN").then("usual_action").alias("action"),
@@ -316,7 +317,7 @@ def _add_divert(requests: pl.DataFrame, units: pl.DataFrame, policy: Policy) -> 
         pl.struct(pl.col("sibling").alias("unit_id"), "quantity", "headroom")
         .filter(pl.col("quantity") >= 1)
         .alias("recipients"),
-        pl.format("{} to {}", derive_whole("quantity"), "name")
+        format_text("{} to {}", derive_whole("quantity"), "name")
         .filter(pl.col("quantity") >= 1)
         .str.join(", ")
         .alias("shares"),
@@ -475,7 +476,7 @@ def _format_reckoning(policy: Policy) -> pl.Expr:
         "MOVE_STAFF": pl.coalesce(
             pl.when(pl.col("needed") == 0).then(settles),
             pl.when(known | pl.col("limited_by").is_in(["NO_SURPLUS", "NO_STATIONS"])).then(
-                pl.format("{}.", _format_staff())
+                format_text("{}.", _format_staff())
             ),
             _format_unknown(
                 *("level", "capacity", "inflow_rate", "outflow_rate", "gains", "gained_per_hour"),
@@ -486,8 +487,8 @@ def _format_reckoning(policy: Policy) -> pl.Expr:
             pl.when(known & (pl.col("limited_by") == "SETTLES")).then(settles),
             pl.when(
                 known & (pl.col("unit_type") != "INDUCT") & pl.col("limited_by").ne_missing(pl.lit("SETTLES"))
-            ).then(pl.format("No one can be added: {}.", _format_staff())),
-            pl.when(known).then(pl.format("The throttle is {} packages/h now.", derive_whole("limit"))),
+            ).then(format_text("No one can be added: {}.", _format_staff())),
+            pl.when(known).then(format_text("The throttle is {} packages/h now.", derive_whole("limit"))),
             pl.when(~known).then(_format_unknown("level", "capacity", "outflow_rate")),
             separator=" ",
             ignore_nulls=True,
@@ -498,7 +499,7 @@ def _format_reckoning(policy: Policy) -> pl.Expr:
             ),
         ),
         "OPEN_LANE": pl.when(known)
-        .then(pl.format("Open siblings can take {} packages/h.", derive_whole("room")))
+        .then(format_text("Open siblings can take {} packages/h.", derive_whole("room")))
         .otherwise(_format_unknown("level", "capacity", "inflow_rate", "outflow_rate")),
     }
     return pl.coalesce(pl.when(pl.col("action") == action).then(text) for action, text in words.items())
@@ -508,7 +509,7 @@ def _format_staff() -> pl.Expr:
     """Format '6 needed, room for 4, 5 to spare'; what is not known is left out."""
     parts = {"needed": "{} needed", "free_stations": "room for {}", "surplus": "{} to spare"}
     return pl.concat_str(
-        *[pl.format(text, derive_whole(name)) for name, text in parts.items()], separator=", ", ignore_nulls=True
+        *[format_text(text, derive_whole(name)) for name, text in parts.items()], separator=", ", ignore_nulls=True
     )
 
 
@@ -527,10 +528,10 @@ def _format_unknown(*names: str, otherwise: str = "") -> pl.Expr:
         pl.when(pl.col("quality") != "FRESH")
         .then(pl.lit("the data are not all fresh"))
         .when(listed != "")
-        .then(pl.format("no {}", listed))
+        .then(format_text("no {}", listed))
         .otherwise(pl.lit(f"no {otherwise}"))
     )
-    return pl.format("How many is not known: {}.", missing)
+    return format_text("How many is not known: {}.", missing)
 
 
 def _derive_headroom(policy: Policy) -> pl.Expr:

@@ -9,6 +9,7 @@ import polars as pl
 
 from fillrate_assets.buffers.rules.unit_convention import derive_label
 from fillrate_assets.buffers.schema import VERDICTS, WORST_FIRST
+from fillrate_assets.core.text_columns import format_text
 
 SHADES: Final = {
     "EMERGENCY": "█",
@@ -103,7 +104,7 @@ def select_worst(recommendations: pl.DataFrame) -> pl.DataFrame:
 def _format_quantity() -> pl.Expr:
     """Format how many, in words; empty: not known."""
     return (
-        pl.format("{} {}", pl.col("quantity").round(1), "quantity_unit")
+        format_text("{} {}", pl.col("quantity").round(1), "quantity_unit")
         .str.replace(".0 ", " ", literal=True)
         .alias("how_many")
     )
@@ -133,7 +134,7 @@ def render_heat_strip(recommendations: pl.DataFrame) -> str:
         rows.filter(pl.col("warehouse").is_in(shown.implode()))
         .group_by("warehouse", "pool", maintain_order=True)
         .agg(shades.alias("shades"))
-        .select(pl.format("{} {} {}", "warehouse", pl.col("pool").str.pad_end(6), "shades"))
+        .select(format_text("{} {} {}", "warehouse", pl.col("pool").str.pad_end(6), "shades"))
         .to_series()
     )
     more = ranked.height - len(shown)

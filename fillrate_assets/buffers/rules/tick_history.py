@@ -15,6 +15,7 @@ from fillrate_assets.buffers import history_schema, schema
 from fillrate_assets.buffers.rules import status_board
 from fillrate_assets.buffers.rules.unit_convention import derive_label
 from fillrate_assets.core.table_schema import TableSchema
+from fillrate_assets.core.text_columns import format_text
 
 QUIET: Final = ("CLEAR", "NOT_STAFFED")
 """States in which there is nothing to look into."""
@@ -82,6 +83,6 @@ def summarize_tick(made: TickFrames, rows: Mapping[TableSchema, pl.DataFrame]) -
         counts.join(of_alerts, on="dc", how="left")
         .join(summed, on="dc", how="left")
         .with_columns(pl.col("open_episodes", "notified").fill_null(0))
-        .with_columns(digest=pl.format("{}-{}", pl.col("rows").fill_null(0), pl.col("digest").fill_null(0)))
+        .with_columns(digest=format_text("{}-{}", pl.col("rows").fill_null(0), pl.col("digest").fill_null(0)))
     )
     return history_schema.TICK_HISTORY.conform(summary.lazy()).sort(history_schema.TICK_HISTORY.key).collect()

@@ -26,6 +26,7 @@ from fillrate_assets.buffers.rules.grid import (
 from fillrate_assets.buffers.rules.path_signals import select_active_warehouses
 from fillrate_assets.buffers.rules.policy import TICK_MINUTES, Policy
 from fillrate_assets.core.table_schema import TIMESTAMP
+from fillrate_assets.core.text_columns import format_text
 
 _SUMS: Final = {
     "level": "LEVEL",
@@ -168,13 +169,13 @@ def _format_id_fault() -> pl.Expr:
         pl.when(pl.col("warehouse").is_null())
         .then(pl.concat_str(pl.lit("unit_id "), pl.col("unit_id").fill_null("(empty)"), shape))
         .when(pl.col("unit_type").is_null())
-        .then(pl.format("work pool {} is judged as a TOTAL only; single paths are of INDUCT, PACK or LANE", "pool"))
+        .then(format_text("work pool {} is judged as a TOTAL only; single paths are of INDUCT, PACK or LANE", "pool"))
     )
 
 
 def _format_warehouse_fault() -> pl.Expr:
     return pl.when(pl.col("known").is_null()).then(
-        pl.format("warehouse {} is not in the table of warehouses", "warehouse")
+        format_text("warehouse {} is not in the table of warehouses", "warehouse")
     )
 
 
@@ -185,9 +186,9 @@ def _format_member_fault() -> pl.Expr:
         pl.when(pl.col("path").is_null() | (pl.col("path") == ""))
         .then(pl.lit("no path"))
         .when(role.is_null() | ~role.is_in(list(schema.ROLES)))
-        .then(pl.format("role {} is none of LEVEL, IN, OUT and CAP", role.fill_null("(empty)")))
+        .then(format_text("role {} is none of LEVEL, IN, OUT and CAP", role.fill_null("(empty)")))
         .when(weight.is_null() | ~weight.is_finite() | (weight <= 0))
-        .then(pl.format("weight {} is not above 0", weight.cast(pl.String).fill_null("(empty)")))
+        .then(format_text("weight {} is not above 0", weight.cast(pl.String).fill_null("(empty)")))
         .when(pl.col("valid_to") <= pl.col("valid_from"))
         .then(pl.lit("ends before it begins"))
     )
@@ -253,7 +254,7 @@ def _roll_up_paths(paths: pl.LazyFrame, policy: Policy) -> pl.LazyFrame:
     both = {"low": pl.min_horizontal("level", "flow_level"), "high": pl.max_horizontal("level", "flow_level")}
     bounds = [derive_millionths(pl.col("LEVEL") * level).alias(f"{name}_part") for name, level in both.items()]
     doubted = pl.when(pl.col("doubted_ticks") >= policy.sensor.confirmed_ticks).then(
-        pl.format("{} {}", "path", "doubt")
+        format_text("{} {}", "path", "doubt")
     )
     return (
         paths.with_columns(*(product.alias(f"{name}_part") for name, product in products.items()), least, *bounds)

@@ -33,6 +33,7 @@ from fillrate_assets.buffers.rules.recommendation_sizing import (
     size_recommendations,
 )
 from fillrate_assets.buffers.rules.shared_paths import find_within
+from fillrate_assets.core.text_columns import format_text
 
 DATA_POOL: Final = "DATA"
 
@@ -226,7 +227,7 @@ class Rule:
     @cached_property
     def because(self) -> pl.Expr:
         """The conditions that its rows show, in words."""
-        return pl.format("{}: {}.", format_unit_name("unit_id"), _format_clauses(self.shown_conditions))
+        return format_text("{}: {}.", format_unit_name("unit_id"), _format_clauses(self.shown_conditions))
 
 
 @dataclass(frozen=True)
@@ -458,14 +459,14 @@ def _compute_data_verdicts(units: pl.DataFrame, rejects: pl.DataFrame, policy: P
         .join(_name_skews(rejects), on=["warehouse", "feed"], how="left")
     )
     known = units.group_by("warehouse").agg(pl.col("dc", "ship_date", "snapshot_ts").min(), pl.len().alias("all_units"))
-    ticks, subject = pl.col("unknown_ticks"), pl.format("{}: {} of {} units", "feed", "unknown_units", "all_units")
+    ticks, subject = pl.col("unknown_ticks"), format_text("{}: {} of {} units", "feed", "unknown_units", "all_units")
     act = ticks >= minimum
     return (
         known.join(pl.DataFrame({"feed": schema.FEEDS}), how="cross")
         .join(blamed, on=["warehouse", "feed"], how="left")
         .with_columns(pl.col("unknown_ticks", "unknown_units").fill_null(0))
         .with_columns(
-            pl.format("{}_{}_{}", "warehouse", pl.lit(DATA_POOL), "feed").alias("unit_id"),
+            format_text("{}_{}_{}", "warehouse", pl.lit(DATA_POOL), "feed").alias("unit_id"),
             pl.lit(DATA_POOL).alias("pool"),
             pl.lit("TOTAL").alias("unit_type"),
             pl.lit("DATA").alias("direction"),
@@ -481,17 +482,17 @@ def _compute_data_verdicts(units: pl.DataFrame, rejects: pl.DataFrame, policy: P
             pl.when(pl.col("unknown_units") > 0)
             .then(
                 pl.concat_str(
-                    pl.format(
+                    format_text(
                         "{} cannot be known, for up to {} staffed min (limit {} min).",
                         *(subject, ticks * TICK_MINUTES, pl.lit(minimum * TICK_MINUTES)),
                     ),
-                    pl.format("Sensors in doubt: {}.", "doubted"),
-                    pl.format("Its clock is ahead by {}.", "skew"),
+                    format_text("Sensors in doubt: {}.", "doubted"),
+                    format_text("Its clock is ahead by {}.", "skew"),
                     separator=" ",
                     ignore_nulls=True,
                 )
             )
-            .otherwise(pl.format("{}: no unit is unknown for want of it.", "feed"))
+            .otherwise(format_text("{}: no unit is unknown for want of it.", "feed"))
             .alias("explanation"),
         )
     )
@@ -544,8 +545,8 @@ def _format_explanation() -> pl.Expr:
         .when(pl.col("quality") == "UNKNOWN")
         .then(pl.lit("The unit is unknown"))
     )
-    feeds = pl.format(" ({} not fresh)", "missing_feeds").fill_null("")
-    return pl.concat_str("because", pl.format("{}{}.", doubt, feeds), "reckoning", separator=" ", ignore_nulls=True)
+    feeds = format_text(" ({} not fresh)", "missing_feeds").fill_null("")
+    return pl.concat_str("because", format_text("{}{}.", doubt, feeds), "reckoning", separator=" ", ignore_nulls=True)
 
 
 def _format_clauses(conditions: Sequence[Condition]) -> pl.Expr:
@@ -562,7 +563,9 @@ def _format_clauses(conditions: Sequence[Condition]) -> pl.Expr:
             clauses.append(pl.lit(signal.text))
         else:
             limit = f"limit{'s' * (len(group) > 1)} {' and '.join(condition.format_limit() for condition in group)}"
-            clauses.append(pl.format(f"{signal.text} ({limit})", derive_tenths(pl.col(group[0].signal) * signal.scale)))
+            clauses.append(
+                format_text(f"{signal.text} ({limit})", derive_tenths(pl.col(group[0].signal) * signal.scale))
+            )
     return pl.concat_str(*clauses, separator=", ")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import polars as pl
 
 from fillrate_assets.core.decimals import to_cases, to_units
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.items_in_force import join_items_in_force
 from fillrate_assets.fillrate.rules.rejects import encode_raw_row
@@ -88,6 +89,6 @@ def _judge_snapshots(snapshots: pl.LazyFrame) -> pl.LazyFrame:
         .when(item.is_null() | (item.str.strip_chars() == ""))
         .then(pl.lit("no item"))
         .when(flag.is_null() | ~flag.is_in(["Y", "N"]))
-        .then(pl.format("instock is {}, expected Y or N", pl.col("instock").fill_null("empty")))
+        .then(format_text("instock is {}, expected Y or N", pl.col("instock").fill_null("empty")))
     )
     return snapshots.with_columns(reason.alias("reason"), flag.alias("instock_flag"))

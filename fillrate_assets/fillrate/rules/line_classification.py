@@ -13,6 +13,7 @@ import polars as pl
 
 from fillrate_assets.core import parsing
 from fillrate_assets.core.decimals import to_cases, to_units
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.items_in_force import join_items_in_force
 from fillrate_assets.fillrate.rules.rejects import encode_raw_row
@@ -76,9 +77,7 @@ def classify_lines(
     # Rows that several steps need are collected: left lazy, each step would repeat the reads and joins before it.
     versions = join_items_in_force(fill_schedule_lines(orders).with_row_index(ROW), items)
     versions = versions.with_columns(_is_plain_line().alias("plain")).collect().lazy()
-    # In one chunk: the engine panics where it writes texts of several, one of which has no row that needs them.
-    others = mark_versions(versions.filter(~pl.col("plain")), LINE_KEY).collect().rechunk().lazy()
-    judged = _judge_lines(others)
+    judged = _judge_lines(mark_versions(versions.filter(~pl.col("plain")), LINE_KEY))
     lines = pl.concat([_accept_plain_lines(versions.filter("plain")), judged]).collect().lazy()
     left = select_shipments(shipments, _select_current_lines(lines)).collect().lazy()
     shipped = (
@@ -153,20 +152,20 @@ def _judge_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
         .when(to_units("ordered_qty") > MAX_QUANTITY)
         .then(pl.lit(TOO_LARGE))
         .when(~line_type.is_in(list(LINE_TYPES)))
-        .then(pl.format("unknown line type {}", line_type))
+        .then(format_text("unknown line type {}", line_type))
         .when(~status.is_in(list(STATUSES)))
-        .then(pl.format("unknown status {}", status))
+        .then(format_text("unknown status {}", status))
     )
     # A new reason must also make `_is_plain_line` false: plain lines, which are almost all, never come here.
     excluded = (
         pl.when((status == "CANCELLED") & by_customer)
         .then(pl.lit("cancelled by the customer"))
         .when(line_type.is_in(list(OTHER_DEMAND)))
-        .then(pl.format("{} line: its demand counts elsewhere", line_type))
+        .then(format_text("{} line: its demand counts elsewhere", line_type))
     )
     unconvertible = (
         pl.when(pl.col("item_type").is_null())
-        .then(pl.format("item {} is not in force on the ship date", item))
+        .then(format_text("item {} is not in force on the ship date", item))
         .otherwise(find_unit_problem("ordered_qty", uom, pack))
     )
     substitute = pl.when(line_type == SUBSTITUTE).then(pl.lit("substitute: credited to the line it replaces"))
@@ -254,7 +253,7 @@ def credit_substitutes(elsewhere: SubstitutesElsewhere, items: pl.LazyFrame) -> 
             pl.lit(SOURCE_TABLE).alias("source_table"),
             *(name for name in _LINE_COLUMNS if name not in {"ship_date", "reason"}),
             pl.col("replaced_ship_date").alias("ship_date"),
-            pl.format("substitute that ships on {}: credited to line {}", day, "replaces").alias("reason"),
+            format_text("substitute that ships on {}: credited to line {}", day, "replaces").alias("reason"),
             to_cases(pl.col("shipped")).alias("sub_cases"),
             "replaces",
         )

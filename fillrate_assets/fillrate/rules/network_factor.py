@@ -15,6 +15,7 @@ from typing import Final
 import polars as pl
 
 from fillrate_assets.core.decimals import PLACES, RATE, divide_half_up, to_cases, to_units
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.rules.observations import mark_observations
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
@@ -266,7 +267,7 @@ def compute_network_versions(days: pl.LazyFrame) -> pl.LazyFrame:
     weight = pl.col("factor_weight").fill_null(0).cast(RATE).cast(pl.String)
     return (
         days.join(compute_weights(days, dates), on=["dc", "ship_date"], how="left")
-        .with_columns(pl.format("{} {}", "factors_version", weight).alias("network_version"))
+        .with_columns(format_text("{} {}", "factors_version", weight).alias("network_version"))
         .sort("dc", "ship_date")
         .pipe(demand_schema.NETWORK_VERSIONS.conform)
     )

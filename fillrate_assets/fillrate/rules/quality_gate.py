@@ -13,6 +13,7 @@ import polars as pl
 
 from fillrate_assets.core.decimals import PLACES, to_units
 from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.line_classification import CREDIT
 from fillrate_assets.fillrate.rules.lost_cases import select_driving_set
@@ -240,7 +241,7 @@ def find_snapshot_gaps(
             pl.when(pl.col("snapshot").is_null())
             .then(pl.lit("no instock snapshot for the day"))
             .when(share > max_missing_share)
-            .then(pl.format("{} of {} items have no instock record", "missing", "driving"))
+            .then(format_text("{} of {} items have no instock record", "missing", "driving"))
             .alias("reason")
         )
         .filter(pl.col("reason").is_not_null())

@@ -13,6 +13,7 @@ import polars as pl
 
 from fillrate_assets.core import codes, parsing
 from fillrate_assets.core.decimals import to_units
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.row_versions import (
     CONTRADICTS,
@@ -229,7 +230,7 @@ def suggest_orders(strays: pl.LazyFrame, lines: pl.LazyFrame, place: list[str], 
     bare = codes.strip_code(pl.col("order_id")).str.to_lowercase().alias("bare")
     near = lines.join(strays.select(place).unique(), on=place, how="semi")
     meant = near.group_by(*place, bare).agg(pl.col("order_id").min().alias("meant"))
-    hint = pl.format("{}; is it order {}?", reason, "meant")
+    hint = format_text("{}; is it order {}?", reason, "meant")
     found = strays.with_columns(bare).join(meant, on=[*place, "bare"], how="left", maintain_order="left")
     named = pl.when(pl.col("meant").is_not_null()).then(hint).otherwise(reason).alias(reason)
     return found.with_columns(named).drop("bare", "meant")

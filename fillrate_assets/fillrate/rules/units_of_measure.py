@@ -9,6 +9,7 @@ import polars as pl
 
 from fillrate_assets.core import decimals
 from fillrate_assets.core.decimals import divide_half_up, to_units
+from fillrate_assets.core.text_columns import format_text
 
 CASE_UNITS: Final = ("CS", "CA", "CASE", "CASES")
 EACH_UNITS: Final = ("EA", "EACH", "EACHES", "UN", "UNIT", "UNITS", "PC", "PCS")
@@ -47,7 +48,7 @@ def find_unit_problem(quantity: str, uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
     each = uom.is_in(list(EACH_UNITS))
     return (
         pl.when(~uom.is_in(list(UNITS)))
-        .then(pl.format("unit {} is neither cases nor eaches", uom))
+        .then(format_text("unit {} is neither cases nor eaches", uom))
         .when(each & pack.is_null())
         .then(pl.lit("unit is not cases and there is no pack size"))
         .when(each & (pack <= 0))

@@ -19,6 +19,7 @@ from fillrate_assets.core import codes, decimals, parsing
 from fillrate_assets.core.conventions import Conventions
 from fillrate_assets.core.errors import ContractViolation, PermanentFailure
 from fillrate_assets.core.table_schema import TIMESTAMP
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.line_classification import find_business_date
 from fillrate_assets.fillrate.rules.pipeline import Inputs
@@ -309,7 +310,7 @@ def _blame_meant_dcs(
     doubtful = pl.col("known").is_null() & pl.col("meant").is_not_null()
     blamed = found.with_columns(
         pl.when(doubtful).then("meant").otherwise("dc").alias("dc"),
-        pl.when(doubtful).then(pl.format("{}; is it DC {}?", "reason", "meant")).otherwise("reason").alias("reason"),
+        pl.when(doubtful).then(format_text("{}; is it DC {}?", "reason", "meant")).otherwise("reason").alias("reason"),
     )
     return good, blamed.select(rejects.columns)
 
@@ -350,7 +351,7 @@ def _check_items(table: RawTable, reading: _Reading) -> tuple[pl.DataFrame, pl.D
     if "fsa" in table.mapped.columns and "contract_committed" not in table.mapped.columns:
         table = replace(table, mapped=table.mapped.rename({"fsa": "contract_committed"}))
     typed = reading.parse(table).with_columns(pl.col("item_type").str.to_uppercase())
-    unknown = pl.format("item_type {} is neither STOCK nor FLOW", pl.col("item_type").fill_null("empty"))
+    unknown = format_text("item_type {} is neither STOCK nor FLOW", pl.col("item_type").fill_null("empty"))
     reason = pl.concat_str(
         "problem",
         pl.when(pl.col("item").is_null()).then(pl.lit("no item")),

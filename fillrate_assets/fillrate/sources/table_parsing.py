@@ -16,6 +16,7 @@ from fillrate_assets.core.errors import ContractViolation, FillrateError
 from fillrate_assets.core.parsing import find_wrong_types, parse_frame
 from fillrate_assets.core.partition_key import FORBIDDEN_IN_DC, MAX_DC_BYTES
 from fillrate_assets.core.table_schema import TableSchema
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.sources.contract_tables import TABLES
 from fillrate_assets.fillrate.sources.mapped_tables import RawTable
@@ -122,7 +123,7 @@ def select_distinct(
         .then("problem")
         .when(pl.col("row").is_in(first.implode()))
         .then(
-            pl.when(more > 0).then(pl.format("{}; so have {} more", pl.lit(doubled), more)).otherwise(pl.lit(doubled))
+            pl.when(more > 0).then(format_text("{}; so have {} more", pl.lit(doubled), more)).otherwise(pl.lit(doubled))
         )
         .alias("reason")
     ).to_series()
@@ -176,7 +177,7 @@ def make_no_rejects() -> pl.DataFrame:
 def _describe_refusal(name: str) -> pl.Expr:
     code = pl.col(name)
     rounded = pl.when(code.str.contains(_ROUNDED)).then(
-        pl.format("{} '{}' is a number that a spreadsheet has rounded", pl.lit(name), code)
+        format_text("{} '{}' is a number that a spreadsheet has rounded", pl.lit(name), code)
     )
     reasons = [codes.describe_refusal(code, name), rounded]
     if name == "dc":
@@ -184,7 +185,7 @@ def _describe_refusal(name: str) -> pl.Expr:
         encoded = code.str.len_bytes() + 2 * code.str.replace_all("[a-zA-Z0-9._ -]", "").str.len_bytes()
         impossible = code.str.contains(FORBIDDEN_IN_DC) | (encoded > MAX_DC_BYTES)
         has = "it has |, ..., .. as a folder or a control character, or is too long"
-        reasons.append(pl.when(impossible).then(pl.format(f"dc '{{}}' cannot be a DC: {has}", code)))
+        reasons.append(pl.when(impossible).then(format_text(f"dc '{{}}' cannot be a DC: {has}", code)))
     return pl.coalesce(reasons)
 
 

@@ -6,6 +6,7 @@ from itertools import combinations
 
 import polars as pl
 
+from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.replenishment import schema
 
 _MOST_NAMED = 3
@@ -26,7 +27,7 @@ def describe_rejects(items: pl.LazyFrame, rejects: pl.DataFrame) -> pl.LazyFrame
 
     """
     key, day = list(schema.ITEMS.key), pl.col("ship_date")
-    reason = pl.format("{}: {}", "table", "reason").alias("reason")
+    reason = format_text("{}: {}", "table", "reason").alias("reason")
     rows = rejects.select(*schema.TERM_KEYS, "valid_from", "valid_to", reason)
     found = [schema.ITEMS.make_empty().select(key).with_columns(reason=pl.lit(None, pl.String))]
     for size in range(len(schema.TERM_KEYS) + 1):
@@ -52,7 +53,7 @@ def describe_rejects(items: pl.LazyFrame, rejects: pl.DataFrame) -> pl.LazyFrame
         .group_by(key)
         .agg(
             pl.when(count > _MOST_NAMED)
-            .then(pl.format("{}; and {} more", shown, count - _MOST_NAMED))
+            .then(format_text("{}; and {} more", shown, count - _MOST_NAMED))
             .otherwise(shown)
             .alias("rejected")
         )

@@ -441,3 +441,22 @@ def test_returns_and_credits_do_not_raise_the_reject_rate() -> None:
         )
     )
     assert (rate["order_rows"], rate["order_rejected"], rate["credits"]) == (2, 1, 2)
+
+
+def test_lines_of_many_batches_are_judged_as_those_of_one() -> None:
+    # A file of the lake is a batch: of some days rows need judging, of others none.
+    units = (("CS", "CS"), ("PAL", "CS"), ("CS", "BOX"), ("CS", "CS"))
+    lines = [make_order_lines({"line_no": number, "uom": uom}) for number, (uom, _) in enumerate(units)]
+    shipped = [make_shipment_lines({"line_no": number, "uom": uom}) for number, (_, uom) in enumerate(units)]
+    batches = [pl.concat([each.collect() for each in frames], rechunk=False) for frames in (lines, shipped)]
+    assert [each.n_chunks() for each in batches] == [4, 4]
+    of_many, of_one = (
+        classify_rows(*(each.lazy() for each in frames)) for frames in (batches, [each.rechunk() for each in batches])
+    )
+    assert of_many == of_one
+    assert [
+        (row["line_no"], row["source_table"], row["reason"]) for row in of_many if row["disposition"] == "REJECTED"
+    ] == [
+        (1, "order_lines", "unit PAL is neither cases nor eaches"),
+        (2, "shipment_lines", "unit BOX is neither cases nor eaches"),
+    ]
