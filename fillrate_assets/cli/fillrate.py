@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
@@ -19,13 +20,14 @@ from fillrate_assets.core.shown_text import escape_controls
 if TYPE_CHECKING:
     import polars as pl
 
-    from fillrate_assets.cli.launcher import RunRange
+    from fillrate_assets.cli.launcher import RunRange, RunResult
     from fillrate_assets.fillrate.report.report_request import Reports
     from fillrate_assets.fillrate.report.service_report import Report, SortKey
     from fillrate_assets.fillrate.report.workbook import ExtraSheet
     from fillrate_assets.fillrate.rules.pipeline import PartitionFilter
     from fillrate_assets.fillrate.sources.contract_files import Contracts
     from fillrate_assets.sample.network import Network
+    from fillrate_assets.settings import Settings
 
 FAILED: Final = 1
 _MOST_REASONS: Final = 20
@@ -515,21 +517,42 @@ def _load_sample(network: Network) -> Network:
 
 
 def run_ranges(wanted: Sequence[RunRange], processes: int) -> bool:
-    """Run ranges, print how each went, and return whether any failed."""
+    """Run ranges, print how each went, and return whether any failed.
+
+    Of several DCs, all are read before they are compared, and published after that: nothing is published twice.
+    """
     from fillrate_assets import settings
     from fillrate_assets.cli import launcher
 
-    failed = False
     chosen = settings.load()
     parts = [part for each in wanted for part in each.split(chosen.sensor.max_days_per_run)]
-    with show_progress("Running through Dagster", len(parts)) as report_step:
+    if not launcher.compares_dcs(chosen, parts):
+        return any(ran.failure for ran in _run_parts(chosen, parts, processes))
+    read = _run_parts(chosen, [replace(part, part="usual") for part in parts], processes, "Reading through Dagster")
+    with show_activity("Comparing the DCs"):
+        failures = launcher.compare_dcs(chosen, parts)
+    _echo_lines(failures)
+    records = [replace(ran.range, part="records", read_at=ran.began_at) for ran in read if not ran.failure]
+    published = _run_parts(chosen, records, processes)
+    if followed := launcher.choose_unfollowed(chosen):
+        published += _run_parts(chosen, followed, processes, "Following other DCs")
+    return bool(failures) or any(ran.failure for ran in (*read, *published))
+
+
+def _run_parts(
+    chosen: Settings, parts: Sequence[RunRange], processes: int, what: str = "Running through Dagster"
+) -> list[RunResult]:
+    """Run ranges, and print how each went."""
+    from fillrate_assets.cli import launcher
+
+    results = []
+    with show_progress(what, len(parts)) as report_step:
         for ran in launcher.run(chosen, parts, processes):
             span = f"{ran.range.dc} {ran.range.first} to {ran.range.last}"
             report_step(f"{span}: {'failed' if ran.failure else 'done'} in {ran.seconds:.0f} s")
-            for problem in [ran.failure] if ran.failure else ran.failed_checks:
-                click.echo(escape_controls(f"{span}: {problem}"), err=True)
-            failed = failed or ran.failure is not None
-    return failed
+            _echo_lines(f"{span}: {problem}" for problem in ([ran.failure] if ran.failure else ran.failed_checks))
+            results.append(ran)
+    return results
 
 
 def _refuse(message: str) -> NoReturn:

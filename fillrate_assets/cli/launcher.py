@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import dagster as dg
 import polars as pl
@@ -25,8 +25,11 @@ from fillrate_assets.cli.run_owner import RunOwner
 from fillrate_assets.core import partition_key
 from fillrate_assets.core.errors import FillrateError, PermanentFailure
 from fillrate_assets.definitions import JOB, build_defs, make_alert_dispatch, make_systems
-from fillrate_assets.fillrate.defs import history
+from fillrate_assets.fillrate.defs import assets, history, network
+from fillrate_assets.fillrate.network_store import NetworkStore
 from fillrate_assets.fillrate.record_store import SUBSTITUTES, RecordStore
+from fillrate_assets.fillrate.rules.change_planner import find_unfollowed
+from fillrate_assets.fillrate.rules.network_planner import plan_networks
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fulfillment.defs import assets as fulfillment_assets
 from fillrate_assets.fulfillment.defs import checks as fulfillment_checks
@@ -52,6 +55,11 @@ _NOT_ENDED: Final = [status for status in dg.DagsterRunStatus if status not in _
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
+Part = Literal["whole", "usual", "records", "followed"]
+"""What a run computes: everything; all up to what is usual, by which DCs are compared; the records after that; or
+everything of days whose sources did not change, since what other DCs sold did."""
+
+
 @dataclass(frozen=True)
 class RunRange:
     """A range of ship dates of one DC, and how far the days reach that only depend on it."""
@@ -61,6 +69,9 @@ class RunRange:
     last: date
     dependants_to: date | None = None
     job: str = JOB
+    part: Part = "whole"
+    read_at: datetime | None = None
+    """When an earlier run began to read its sources, of which this one makes the records."""
 
     @property
     def days(self) -> list[date]:
@@ -73,17 +84,33 @@ class RunRange:
         What depends on one of them lies in the next, which reads it anyhow.
         """
         spans = partition_key.cut_into_ranges([(self.dc, day) for day in self.days], most)
-        parts = [RunRange(self.dc, span.first, span.last, job=self.job) for span in spans]
+        parts = [replace(self, first=span.first, last=span.last, dependants_to=None) for span in spans]
         return [*parts[:-1], replace(parts[-1], dependants_to=self.dependants_to)]
 
     @property
     def tags(self) -> dict[str, str]:
         """The tags of a run over the range; the dependent days are judged again, their sources are not read."""
-        last = max(self.last, self.dependants_to or self.last)
-        tags = partitions.make_range_tags(self.dc, self.first, last)
-        if last > self.last:
-            tags[partitions.CHANGED_TAG] = ",".join(day.isoformat() for day in self.days)
+        tags = partitions.make_range_tags(self.dc, self.first, self.reach)
+        if self.part == "followed":
+            tags[partitions.CHANGED_TAG] = partitions.NOTHING_CHANGED
+        elif self.reach > self.last:
+            tags[partitions.CHANGED_TAG] = partitions.make_changed_tag(self.days)
+        if self.read_at is not None:
+            tags[partitions.READ_TAG] = self.read_at.isoformat()
         return tags
+
+    @property
+    def reach(self) -> date:
+        """The last day that is judged."""
+        return max(self.last, self.dependants_to or self.last)
+
+    @property
+    def assets(self) -> list[dg.AssetKey] | None:
+        """What a run of it computes; None: everything."""
+        records = [assets.lost_cases.key, assets.published_records.key]
+        if self.part == "usual":
+            return [asset.key for asset in assets.ASSETS if asset.key not in records]
+        return records if self.part == "records" else None
 
 
 @dataclass(frozen=True)
@@ -97,6 +124,7 @@ class RunResult:
     failure: str | None
     failed_checks: tuple[str, ...]
     seconds: float
+    began_at: datetime | None = None
 
 
 def choose_ranges(
@@ -160,6 +188,40 @@ def choose_awaiting(settings: Settings, wanted: Sequence[RunRange]) -> list[RunR
         RunRange(span.dc, span.first, span.last, min(span.last + timedelta(days=LOOK_BACK_DAYS), last[span.dc]))
         for span in partition_key.cut_into_ranges(due.select("dc", "ship_date").iter_rows())
     ]
+
+
+def compares_dcs(settings: Settings, ranges: Sequence[RunRange]) -> bool:
+    """Return whether ranges are of the main job, and there are several DCs to compare."""
+    several = len(RecordStore(Database.from_settings(settings)).read_active_dcs()) > 1
+    return several and all(each.job == JOB for each in ranges)
+
+
+def compare_dcs(settings: Settings, ranges: Sequence[RunRange]) -> list[str]:
+    """Compare the DCs on the ship dates of some ranges, where it is due, without waiting for those that are late.
+
+    Returns:
+        Why it failed, if it did.
+
+    """
+    database = Database.from_settings(settings)
+    store = RecordStore(database)
+    dates = {day for each in ranges for day in partition_key.list_dates(each.first, each.reach)}
+    plan = plan_networks(NetworkStore(database).read(store.read_active_dcs()), now=datetime.now(UTC), wait=timedelta(0))
+    failures = []
+    with open_instance() as instance, stopping.ending(_end_own_runs):
+        for first, last in network.cut_dates([day for day in plan.due if day in dates]):
+            _, failure, _ = _execute(settings, instance, network.JOB, partitions.make_date_tags(first, last))
+            failures += [f"the DCs of {first} to {last}: {failure}"] if failure else []
+    return failures
+
+
+def choose_unfollowed(settings: Settings) -> list[RunRange]:
+    """Choose the published days whose records were made with other factors, or another weight, than there are now."""
+    database = Database.from_settings(settings)
+    store = RecordStore(database)
+    versions = NetworkStore(database).read_versions(store.read_active_dcs())
+    due = find_unfollowed(versions, store.read_ledger())
+    return [RunRange(span.dc, span.first, span.last, part="followed") for span in partition_key.cut_into_ranges(due)]
 
 
 def run(settings: Settings, wanted: Sequence[RunRange], processes: int = PROCESSES) -> Iterator[RunResult]:
@@ -368,10 +430,11 @@ def _run(settings: Settings, each: RunRange) -> RunResult:
             if (other := partitions.find_runs_by_dc(instance, queued=False).get(each.dc)) is not None:
                 busy = f"run {other} is in progress there: run again when it has ended, or terminate it in the UI"
                 return RunResult(each, None, busy, (), perf_counter() - started)
-            outcome = _execute(settings, instance, each.job, each.tags)
+            began_at = datetime.now(UTC)
+            outcome = _execute(settings, instance, each.job, each.tags, selection=each.assets)
     except FillrateError as error:
         return RunResult(each, None, str(error), (), perf_counter() - started)
-    return RunResult(each, *outcome, perf_counter() - started)
+    return RunResult(each, *outcome, perf_counter() - started, began_at)
 
 
 def run_tick(
@@ -407,6 +470,8 @@ def _execute(
     instance: dg.DagsterInstance,
     job_name: str,
     tags: Mapping[str, str],
+    *,
+    selection: Sequence[dg.AssetKey] | None = None,
     **overrides: Any,  # noqa: ANN401 - any resource
 ) -> tuple[str, str | None, tuple[str, ...]]:
     """Run a job in this process: its run's id, why it failed if it did, and the checks that did not pass."""
@@ -418,6 +483,7 @@ def _execute(
             instance=instance,
             tags={**tags, **make_run_tags()},
             raise_on_error=False,
+            asset_selection=selection,
         )
     )
     failures = [

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from fillrate_assets.cli import launcher
+from fillrate_assets.cli import launcher, main
 from fillrate_assets.cli.launcher import RunRange
 from fillrate_assets.core import partition_key
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.definitions import JOB
 from fillrate_assets.fillrate.defs import health_checks
-from fillrate_assets.fillrate.record_store import RESTATEMENTS
+from fillrate_assets.fillrate.record_store import RECORDS, RESTATEMENTS
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.partitions import CHANGED_TAG, RANGE_END_TAG, RANGE_START_TAG
 from fillrate_assets_tests.conftest import ROOT, SMALL, TINY, copy_home
@@ -167,3 +168,24 @@ def test_after_a_failure_the_later_days_of_the_dc_are_not_started(
     assert outcomes == [(RunRange(dc, day, day), None) for dc, day in elsewhere]
     for dc, day in elsewhere:
         assert tiny_home.store.read_records(dc, day).equals(Home(tiny_published_template).store.read_records(dc, day))
+
+
+@pytest.mark.usefixtures("dagster_home")
+def test_of_several_dcs_all_are_compared_before_any_is_published(
+    tiny_home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FILLRATE_HOME", str(tiny_home.directory))
+    command = ["run", "--to", str(TINY.last), "--processes", "1"]
+    assert main.execute(command) == 0, capsys.readouterr().err
+    assert tiny_home.store.count(RESTATEMENTS) == 0
+    with tiny_home.store.database.connect() as connection:
+        followed = sa.select(sa.func.count()).select_from(RECORDS).where(RECORDS.c.network_dcs > 0)
+        assert connection.execute(followed).scalar_one()
+    assert launcher.choose_unfollowed(tiny_home.settings) == []
+    stored = tiny_home.read_stored()
+    # One DC alone: it, the comparison, and nothing besides.
+    with dg.DagsterInstance.get() as instance:
+        before = instance.get_runs_count()
+        assert main.execute([*command, "--dc", "DC01"]) == 0
+        assert instance.get_runs_count() - before == 2
+    assert tiny_home.read_stored() == stored
