@@ -65,9 +65,7 @@ def select_shipments(shipments: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFra
     placed = pl.concat([known, _find_lines(known.select(DATED_LINE), lines)], how="horizontal")
     placed = placed.with_columns(_is_plain_shipment().alias("plain")).collect().lazy()
     # A shipment is known by what its own row says: the platform reads the rows of other days without their order lines.
-    # In one chunk, as the lines that are judged (`line_classification`).
-    others = mark_versions(placed.filter(~pl.col("plain")), _IDENTITY).collect().rechunk().lazy()
-    judged = _judge_shipments(others, lines)
+    judged = _judge_shipments(mark_versions(placed.filter(~pl.col("plain")), _IDENTITY), lines)
     return (
         pl.concat([_accept_plain_shipments(placed.filter("plain")), judged], how="diagonal")
         .with_columns(pl.col("named").alias("schedule_line"))
