@@ -330,10 +330,12 @@ def weekday_indices(
     return _replace(context, lake, demand_schema.WEEKDAY_INDICES, days, compute, metadata.summarize_weekdays)
 
 
+# The look-back is not for what it reads: with it, a backfill of some days reaches the 28 days after.
 @dg.asset(
     key_prefix=AREA,
     group_name=AREA,
     owners=OWNERS,
+    ins={"item_days": _LOOK_BACK},
     kinds={"polars", "parquet"},
     metadata=make_column_metadata(demand_schema.USUAL_DEMAND),
 )
@@ -366,7 +368,7 @@ def usual_demand(
     return dg.MaterializeResult()
 
 
-# The look-back is not for what it reads: with it, a backfill of some days reaches the records of the 28 days after.
+# As of usual demand.
 @dg.asset(
     key_prefix=AREA,
     group_name=AREA,
