@@ -51,6 +51,9 @@ def test_a_step_is_in_the_pool_of_the_system_that_it_is_connected_to(network_hom
         "instock_snapshots": {"instock_warehouse"},
         "published_records": {"record_store"},
         "exports": {"record_store"},
+        "network_factors": {"record_store"},
+        "stock_buffer_recommendations": {"record_store"},
+        "stock_buffer_scores": {"record_store"},
         "buffer_signals": {"floor_feeds"},
     }
 

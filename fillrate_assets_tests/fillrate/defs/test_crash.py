@@ -13,6 +13,7 @@ import pytest
 
 from fillrate_assets.cli import launcher
 from fillrate_assets.fillrate.defs import assets
+from fillrate_assets.fillrate.network_store import NETWORK_DAYS
 from fillrate_assets_tests.conftest import CORRECTED, DAYS, DC, Undisturbed, copy_home
 from fillrate_assets_tests.fixtures.crashes import run_and_kill
 from fillrate_assets_tests.fixtures.home import Home, Rows
@@ -25,6 +26,10 @@ STEPS: Final = [asset.key.path[-1] for asset in assets.ASSETS]
 
 def _read_ledger(rows: Rows, days: list[date]) -> list[tuple[object, ...]]:
     return [row for row in rows["ledger"] if row[1] in {str(day) for day in days}]
+
+
+def _leave_out_network(rows: Rows) -> Rows:
+    return {table: found for table, found in rows.items() if table != NETWORK_DAYS.name}
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ def test_a_run_after_a_killed_one_leaves_what_an_undisturbed_run_leaves(
         assert _read_ledger(crashed, done) == _read_ledger(expected.after, done)
         assert _read_ledger(crashed, DAYS[len(done) :]) == _read_ledger(expected.before, DAYS[len(done) :])
     elif which != "published_records":
-        assert crashed == expected.before
+        # What is usual of a day has its version as soon as it is in the lake, before there are records.
+        assert _leave_out_network(crashed) == _leave_out_network(expected.before)
     home.run(instance, DC, DAYS[0], DAYS[-1])
     assert home.read_stored() == expected.after
     lake = home.read_frames()
