@@ -43,6 +43,18 @@ def configure_asset(
     )
 
 
+def follow(upstream: dg.AssetKey) -> dg.AutomationCondition[Any]:
+    """Make the condition of an asset that is materialized whenever a day of another one is.
+
+    It is Dagster's eager, and of days long past as well: those are corrected.
+    """
+    return (
+        dg.AutomationCondition.eager()
+        .without(dg.AutomationCondition.in_latest_time_window())
+        .allow(dg.AssetSelection.assets(upstream))
+    )
+
+
 def configure_check(
     check: dg.AssetChecksDefinition, *, partitions_def: dg.PartitionsDefinition[str]
 ) -> dg.AssetChecksDefinition:

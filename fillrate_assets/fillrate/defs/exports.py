@@ -17,7 +17,7 @@ from fillrate_assets.fillrate.report import service_report
 from fillrate_assets.fillrate.report.fact_tables import FrameFacts
 from fillrate_assets.fillrate.report.queries import read_published_doubts
 from fillrate_assets.orchestration import partitions
-from fillrate_assets.orchestration.asset_options import configure_asset
+from fillrate_assets.orchestration.asset_options import configure_asset, follow
 from fillrate_assets.orchestration.lake_io_manager import LakeInput
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
 from fillrate_assets.orchestration.retries import make_retry_policy, translate_failures
@@ -42,10 +42,7 @@ _BY: Final = ("department",)
         **make_column_metadata(schema.LOST_CASES),
         "fill_rates_columns": describe_columns(schema.FILL_RATES),
     },
-    # Dagster's eager, and of days long past as well: those are corrected.
-    automation_condition=dg.AutomationCondition.eager()
-    .without(dg.AutomationCondition.in_latest_time_window())
-    .allow(dg.AssetSelection.assets(published_records)),
+    automation_condition=follow(published_records.key),
 )
 @translate_failures()
 def exports(

@@ -10,7 +10,7 @@ import polars as pl
 from fillrate_assets.core import partition_key
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.orchestration import partitions
-from fillrate_assets.orchestration.asset_options import configure_asset
+from fillrate_assets.orchestration.asset_options import configure_asset, follow
 from fillrate_assets.orchestration.lake_io_manager import LakeInput
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
 from fillrate_assets.orchestration.retries import make_retry_policy, translate_failures
@@ -60,12 +60,7 @@ def _look_back(days: int) -> dg.AssetIn:
     return dg.AssetIn(partition_mapping=partitions.define_look_back(days))
 
 
-# As the exports: whenever records of a day are published, those of days long past as well.
-_FOLLOW_RECORDS: Final = (
-    dg.AutomationCondition.eager()
-    .without(dg.AutomationCondition.in_latest_time_window())
-    .allow(dg.AssetSelection.assets(PUBLISHED))
-)
+_FOLLOW_RECORDS: Final = follow(PUBLISHED)
 
 
 @dg.asset(
