@@ -21,6 +21,7 @@ from fillrate_assets.cli.fillrate import COMMANDS, FAILED
 from fillrate_assets.cli.fulfillment import fulfillment
 from fillrate_assets.cli.input_files import COMMANDS as FILE_COMMANDS
 from fillrate_assets.cli.inventory import inventory
+from fillrate_assets.cli.lake import lake
 from fillrate_assets.cli.outbox import outbox
 from fillrate_assets.cli.replenishment import replenishment
 from fillrate_assets.cli.serve import serve
@@ -68,7 +69,7 @@ def _describe_foreign(error: BaseException) -> tuple[str, int] | None:
         overflow := decimals.describe_overflow(error)
     ):
         return overflow, BAD_INPUT
-    if (lake := sys.modules.get("fillrate_assets.storage.lake")) and (broken := lake.name_broken_file(error)):
+    if (files := sys.modules.get("fillrate_assets.storage.lake")) and (broken := files.name_broken_file(error)):
         return broken, BAD_INPUT
     if (sqlalchemy := sys.modules.get("sqlalchemy")) and isinstance(error, sqlalchemy.exc.DBAPIError):
         return f"a database does not work: {error.orig}", FAILED
@@ -113,6 +114,7 @@ for command in (
     buffers,
     fulfillment,
     inventory,
+    lake,
     outbox,
     replenishment,
     serve,

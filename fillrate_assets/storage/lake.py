@@ -205,6 +205,10 @@ class Lake:
                 return None
         return content
 
+    def find_bucket(self) -> tuple[str, str] | None:
+        """Find the bucket of S3 and the prefix of every key in it; None of a lake on a disk."""
+        return self._split_root() if self.root.startswith(_S3) else None
+
     def list_partitions(self, schema: TableSchema) -> list[PartitionKey]:
         """List the stored partitions of an asset, sorted."""
         return sorted({part.partition for part in self.list_parts(schema)})
