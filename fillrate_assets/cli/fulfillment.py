@@ -13,6 +13,7 @@ import click
 
 from fillrate_assets.cli import stopping
 from fillrate_assets.cli.dead_letters import print_lines
+from fillrate_assets.cli.fillrate import run_ranges
 from fillrate_assets.cli.fulfillment_jobs import dead_letters, parked
 from fillrate_assets.cli.fulfillment_replay import replay
 from fillrate_assets.cli.progress import add_findings_option
@@ -103,13 +104,9 @@ def _run_fill_rates(network: OrderNetwork) -> bool:
     from fillrate_assets.cli import fulfillment_demo, launcher
     from fillrate_assets.inventory.defs import assets as counts
 
-    chosen, days, failed = settings.load(), network.network, False
-    wanted = [launcher.RunRange(dc, days.first, network.today) for dc in days.dc_codes]
+    chosen, days = settings.load(), network.network
     click.echo("")
-    for ran in launcher.run(chosen, wanted):
-        for problem in [ran.failure] if ran.failure else ran.failed_checks:
-            click.echo(escape_controls(f"{ran.range.dc}: {problem}"), err=True)
-        failed = failed or ran.failure is not None
+    failed = run_ranges([launcher.RunRange(dc, days.first, network.today) for dc in days.dc_codes], launcher.PROCESSES)
     launcher.report_pipeline(chosen)
     launcher.run_job(chosen, counts.JOB, counts.find_last_window(chosen.first_ship_date, datetime.now(UTC)))
     launcher.run_job(chosen, counts.HEALTH_JOB)

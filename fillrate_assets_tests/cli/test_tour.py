@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from fillrate_assets import settings
-from fillrate_assets.cli import main, tour
+from fillrate_assets.cli import launcher, main, tour
 from fillrate_assets.cli.order_explanation import read_explanation
 from fillrate_assets.cli.tour import PARTS, Findings, Part, PartFailedError
 from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.fillrate.network_store import NetworkStore
 from fillrate_assets.sample.fillrate_loader import EmbeddedSystems
+from fillrate_assets.storage.database import Database
 
 LONG = "22,814,361 cases ordered, 22,285,220 shipped: case fill 97.7 %, and why the rest did not, in so many words." * 2
 
@@ -73,6 +75,11 @@ def test_orders_go_from_their_events_to_fill_rates(dagster_home: Path, capsys: p
     assert re.search(r"ordered, 0 shipped: (STOCK_IN, in stock, yet short|STOCK_OUT, out of stock|FLOW)", line)
     assert main.execute(["explain-order", json.loads(found.read_text())["order_id"]]) == 0
     assert "What fill rates say of it, in cases:" in capsys.readouterr().out
+    # Its DCs were compared before their records were published, as `fillrate run` does.
+    known = NetworkStore(Database.from_settings(settings.load())).read(["DC01", "DC02"])
+    assert known["dc"].n_unique() == len({"DC01", "DC02"})
+    assert known["compared_version"].equals(known["usual_version"])
+    assert launcher.choose_unfollowed(settings.load()) == []
     elsewhere = settings.load(fulfillment_aws__table="orders")
     with pytest.raises(PermanentFailure, match="the log of O1 is in DynamoDB"):
         read_explanation(elsewhere, "O1")
