@@ -26,7 +26,7 @@ ifdef COVERAGE
 PYTEST += --cov --cov-report=term:skip-covered
 endif
 
-.PHONY: install demo check test pytest ui constraints settings workflow functions deploy diff destroy clean
+.PHONY: install demo check test pytest ui constraints settings workflow functions sbom deploy diff destroy clean
 
 install: $(READY) $(AWS_READY)
 
@@ -55,6 +55,8 @@ constraints: $(READY)
 		--all-extras --group build pyproject.toml --output-file constraints.txt
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
 		--group pyproject.toml:aws-server --output-file $(AWS_PINS)
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+		--group pyproject.toml:sbom --output-file $(SBOM_PINS)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --constraint constraints.txt \
 		--group pyproject.toml:functions --output-file infrastructure/functions.txt
 
@@ -70,6 +72,23 @@ workflow: $(READY)
 # Builds the code of the functions of Lambda.
 functions: $(READY)
 	$(BIN)/python -m infrastructure.function_code build/functions
+
+# Lists what is shipped, with licences: the image as deploy/Dockerfile installs it, and the functions of Lambda.
+SBOM_PINS := deploy/sbom.txt
+EXTRAS ?= $(shell sed -n 's/^ARG EXTRAS="\(.*\)"/\1/p' deploy/Dockerfile)
+IN_IMAGE := build/image/bin/python
+
+sbom: $(READY)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/sbom-tools
+	$(BIN)/uv pip install --quiet --require-hashes --python build/sbom-tools --requirement $(SBOM_PINS)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/image
+	$(BIN)/uv pip install --quiet --python build/image --constraint constraints.txt --extra deploy $(EXTRAS:%=--extra %) \
+		--requirement pyproject.toml setuptools
+	build/sbom-tools/bin/cyclonedx-py environment $(IN_IMAGE) --pyproject pyproject.toml --output-reproducible \
+		--output-file build/sbom-image.json
+	build/sbom-tools/bin/cyclonedx-py requirements infrastructure/functions.txt --pyproject pyproject.toml --output-reproducible \
+		--output-file build/sbom-functions.json
+	build/sbom-tools/bin/pip-licenses --python $(IN_IMAGE) --from mixed --format csv --with-urls --output-file build/licences.csv
 
 # A whole environment in AWS: make deploy ENV=dev. What it is made of, and how to choose: docs/how-to/deploy-to-aws.md.
 CDK := PATH="$(CURDIR)/$(BIN):$$PATH" infrastructure/node_modules/.bin/cdk
