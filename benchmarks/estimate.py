@@ -277,12 +277,13 @@ def expect(days: Days, variant: Variant, constants: Constants | None = None) -> 
     if not variant.network:
         nothing = demand_schema.NETWORK_FACTORS.make_empty(), demand_schema.FACTOR_WEIGHTS.make_empty()
         return unbiased_estimate.add_expected_cases(both, *nothing).collect(), 0.0
-    factors = network_factor.compute_network_factors(both).collect().lazy()
-    fits = network_factor.compute_factor_fits(both, factors)
+    compared = network_factor.compare_usual_demand(both).collect().lazy()
+    fits = network_factor.compute_factor_fits(compared)
     weights = network_factor.learn_factor_weights(
         fits, days.ship_dates, days=constants.weight_days, prior=constants.weight_prior
     ).collect()
     mean = weights.select(pl.col("factor_weight").cast(pl.Float64).mean()).item()
+    factors = demand_schema.NETWORK_FACTORS.conform(compared)
     return unbiased_estimate.add_expected_cases(both, factors, weights.lazy()).collect(), float(mean or 0)
 
 

@@ -13,7 +13,9 @@ from benchmarks.year_contenders import Outcome, Stopwatch, store_item_days
 from benchmarks.year_network import Size, list_months
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import demand_schema, schema
+from fillrate_assets.fillrate.defs.network import DATES_AT_ONCE
 from fillrate_assets.fillrate.rules import lost_cases, network_factor, rolling_baseline, weekday_index
+from fillrate_assets.orchestration.ui_metadata import split_by_day
 from fillrate_assets.storage.lake import Lake
 
 
@@ -26,7 +28,8 @@ def run_both_methods(root: Path, size: Size) -> Outcome:
             known = store_item_days(root / "input", output, dc, size)
             for month in list_months(dc, size):
                 _store_usual(known, stored, dc, month)
-        fits = pl.concat([_compare_dcs(stored, size.dc_names, day) for day in size.ship_dates]).lazy()
+        at_once = [size.ship_dates[begin : begin + DATES_AT_ONCE] for begin in range(0, size.days, DATES_AT_ONCE)]
+        fits = pl.concat([_compare_dcs(stored, size.dc_names, dates) for dates in at_once]).lazy()
         weights = network_factor.learn_factor_weights(fits, size.ship_dates).collect()
         for dc in size.dc_names:
             for month in list_months(dc, size):
@@ -40,22 +43,22 @@ def _store_usual(known: Lake, stored: Lake, dc: str, month: Sequence[PartitionKe
     stored.write(schema.ROLLING_AVERAGES, rolling_baseline.compute_rolling_averages(history, days).collect(), month)
     stored.write(demand_schema.WEEKDAY_INDICES, weekday_index.compute_weekday_indices(history, days).collect(), month)
     of_days, averages, indices = _read_judged(known, stored, month)
-    usual = network_factor.compute_usual_demand(of_days, averages, indices).sort("ship_date", "item").collect()
+    usual = network_factor.compute_usual_demand(of_days, averages, indices).collect()
     stored.write(demand_schema.USUAL_DEMAND, usual, month)
     for rows in usual.partition_by("ship_date"):
         network_factor.compute_version(rows)
 
 
-def _compare_dcs(stored: Lake, dcs: Sequence[str], day: date) -> pl.DataFrame:
+def _compare_dcs(stored: Lake, dcs: Sequence[str], dates: Sequence[date]) -> pl.DataFrame:
     """Store the factors that records follow; return what the weights of later days need."""
-    days = [PartitionKey(dc, day) for dc in dcs]
+    days = [PartitionKey(dc, day) for dc in dcs for day in dates]
     usual = stored.read(demand_schema.USUAL_DEMAND, days).collect().lazy()
-    factors = network_factor.compute_network_factors(usual).collect().lazy()
-    fits = network_factor.compute_factor_fits(usual, factors).collect()
-    followed = network_factor.select_followed(factors, usual).collect()
-    for rows in followed.partition_by("dc"):
+    compared = network_factor.compare_usual_demand(usual).collect().lazy()
+    fits = network_factor.compute_factor_fits(compared).collect()
+    followed = split_by_day(network_factor.select_followed(compared).collect())
+    for day, rows in followed.items():
         network_factor.compute_version(rows)
-        stored.write(demand_schema.NETWORK_FACTORS, rows, [PartitionKey(rows["dc"][0], day)])
+        stored.write(demand_schema.NETWORK_FACTORS, rows, [day])
     return fits
 
 

@@ -65,21 +65,21 @@ class NetworkStore:
             new = changed.join(known, on=_KEY, how="anti").with_columns(usual_at=pl.lit(now.replace(tzinfo=None)))
             bulk_insert.insert(connection, NETWORK_DAYS, new)
 
-    def record_comparison(self, found: pl.DataFrame) -> int:
+    def record_comparison(self, found: pl.DataFrame) -> list[PartitionKey]:
         """Record what came of comparing DCs; what did not change is left untouched.
 
         Args:
             found: dc, ship_date and the columns from compared_version on.
 
         Returns:
-            How many days of a DC changed.
+            The days that changed.
 
         """
         with self.database.begin() as connection:
             known = _read_same_days(connection, found)
             changed = found.join(known, on=[*_KEY, *_OF_COMPARISON], how="anti", nulls_equal=True)
             _update(connection, changed, _OF_COMPARISON)
-        return changed.height
+        return [PartitionKey(dc, day) for dc, day in changed.select(_KEY).iter_rows()]
 
 
 def _read_same_days(connection: sa.Connection, found: pl.DataFrame) -> pl.DataFrame:

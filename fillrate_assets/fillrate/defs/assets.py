@@ -360,7 +360,7 @@ def usual_demand(
     for span in partition_key.cut_into_ranges(partitions.list_days(context), MONTH):
         of_days, levels, of_weekday = (_select_range(frame, span) for frame in (days, averages, indices))
         usual = network_factor.compute_usual_demand(of_days, levels, of_weekday, calendar)
-        rows = usual.sort("ship_date", "item").collect()
+        rows = usual.collect()
         lake.write(demand_schema.USUAL_DEMAND, rows, span.partition_keys)
         # After what it is about: a comparison that reads in between is due again.
         network_store.record_usual(_describe_usual(rows, span.partition_keys), now=datetime.now(UTC))

@@ -1,7 +1,8 @@
 """The comparison of DCs: one asset for each ship date, its check, its job, and the sensor that requests it."""
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -21,12 +22,16 @@ from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import configure_asset, configure_check
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
 from fillrate_assets.orchestration.retries import make_retry_policy, translate_failures
-from fillrate_assets.orchestration.ui_metadata import Metadata, make_column_metadata
+from fillrate_assets.orchestration.ui_metadata import Metadata, make_column_metadata, split_by_day
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 
 JOB: Final = "network"
 INTERVAL_SECONDS: Final = 300
+DATES_AT_ONCE: Final = 7
+"""Ship dates that are compared at a time: of ten DCs, as many rows as two months of one."""
+
+_KEY: Final = ["dc", "ship_date"]
 
 
 @dg.asset(
@@ -52,48 +57,53 @@ def network_factors(
     dates = list_dates(context)
     plan = _find_late(record_store, network_store, dates)
     described: dict[str, Metadata] = {}
-    for day in dates:
-        compared, changed = compare_dcs(lake, network_store, day, record_store.read_active_dcs())
-        described[day.isoformat()] = {"dcs": compared, "days_changed": changed, "late": ", ".join(plan.get(day, ()))}
+    for begin in range(0, len(dates), DATES_AT_ONCE):
+        compared = dates[begin : begin + DATES_AT_ONCE]
+        for day, (dcs, changed) in compare_dcs(lake, network_store, compared, record_store.read_active_dcs()).items():
+            described[day.isoformat()] = {"dcs": dcs, "days_changed": changed, "late": ", ".join(plan.get(day, ()))}
     add_partition_metadata(context, described)
     return dg.MaterializeResult()
 
 
-def compare_dcs(lake: Lake, network_store: NetworkStore, day: date, dcs: Collection[str]) -> tuple[int, int]:
-    """Compare the DCs on a ship date: write the factors of each where they changed, and what the weights need.
+def compare_dcs(
+    lake: Lake, network_store: NetworkStore, dates: Sequence[date], dcs: Collection[str]
+) -> dict[date, tuple[int, int]]:
+    """Compare the DCs on ship dates: write the factors of each where they changed, and what the weights need.
 
     What is usual is read after its versions: of what a DC's run writes meanwhile, the version here is the older one,
     by which it shows that the date is due again.
 
     Returns:
-        How many DCs were compared, and of how many something changed.
+        By date, how many DCs were compared, and of how many something changed.
 
     Raises:
         PermanentFailure: the lake has lost what is usual of a DC.
 
     """
-    known = network_store.read(list(dcs), day, day)
-    days = [PartitionKey(dc, day) for dc in known["dc"]]
+    known = network_store.read(list(dcs), min(dates), max(dates)).filter(pl.col("ship_date").is_in(dates))
+    days = [PartitionKey(dc, day) for dc, day in known.select(_KEY).iter_rows()]
     found = lake.read(demand_schema.USUAL_DEMAND, days).collect()
-    if lost := sorted({*known.filter(pl.col("observed_items") > 0)["dc"]} - {*found["dc"]}):
-        msg = f"the lake has lost {demand_schema.USUAL_DEMAND.name} of {lost[0]} {day}: run the day again"
+    observed = known.filter(pl.col("observed_items") > 0)
+    if lost := observed.join(found, on=_KEY, how="anti").sort(_KEY).rows(named=True):
+        of_day = f"{lost[0]['dc']} {lost[0]['ship_date']}"
+        msg = f"the lake has lost {demand_schema.USUAL_DEMAND.name} of {of_day}: run the day again"
         raise PermanentFailure(msg)
-    usual = found.lazy()
-    factors = network_factor.compute_network_factors(usual).collect().lazy()
-    fits = network_factor.compute_factor_fits(usual, factors).collect()
-    followed = network_factor.select_followed(factors, usual).collect()
-    versions, unreadable = {}, lake.find_unreadable(demand_schema.NETWORK_FACTORS, days)
-    for dc, before in known.select("dc", "factors_version").iter_rows():
-        of_dc = followed.filter(dc=dc)
-        versions[dc] = network_factor.compute_version(of_dc) if of_dc.height else None
-        if versions[dc] != before or PartitionKey(dc, day) in unreadable:
-            lake.write(demand_schema.NETWORK_FACTORS, of_dc, [PartitionKey(dc, day)])
+    with_factors = network_factor.compare_usual_demand(found.lazy()).collect().lazy()
+    fits = network_factor.compute_factor_fits(with_factors).collect()
+    followed = split_by_day(network_factor.select_followed(with_factors).collect())
+    versions = {day: network_factor.compute_version(followed[day]) if day in followed else None for day in days}
+    unreadable = lake.find_unreadable(demand_schema.NETWORK_FACTORS, days)
+    nothing = demand_schema.NETWORK_FACTORS.make_empty().collect()
+    for day, before in zip(days, known["factors_version"], strict=True):
+        if versions[day] != before or day in unreadable:
+            lake.write(demand_schema.NETWORK_FACTORS, followed.get(day, nothing), [day])
     compared = (
-        known.select("dc", "ship_date", pl.col("usual_version").alias("compared_version"))
-        .with_columns(pl.Series("factors_version", [versions[dc] for dc in known["dc"]], pl.String))
-        .join(fits, on=["dc", "ship_date"], how="left")
+        known.select(*_KEY, pl.col("usual_version").alias("compared_version"))
+        .with_columns(pl.Series("factors_version", list(versions.values()), pl.String))
+        .join(fits, on=_KEY, how="left")
     )
-    return known.height, network_store.record_comparison(compared)
+    changed = Counter(day for _, day in network_store.record_comparison(compared))
+    return {day: (of_date, changed[day]) for day, of_date in Counter(day for _, day in days).items()}
 
 
 @dg.asset_check(asset=network_factors)

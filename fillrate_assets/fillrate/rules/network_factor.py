@@ -61,7 +61,7 @@ def compute_usual_demand(
     )
 
 
-def compute_network_factors(usual: pl.LazyFrame) -> pl.LazyFrame:
+def compare_usual_demand(usual: pl.LazyFrame) -> pl.LazyFrame:
     """Compare what the other DCs sold of an item today with what was usual for them.
 
     The factor is the sum of what the others sold over the sum of what was usual, one DC of the same size that sold as
@@ -72,7 +72,7 @@ def compute_network_factors(usual: pl.LazyFrame) -> pl.LazyFrame:
         usual: `USUAL_DEMAND` of all DCs of some ship dates.
 
     Returns:
-        `NETWORK_FACTORS`, for every row of `usual`.
+        `usual`, with the columns of `NETWORK_FACTORS`.
 
     """
     own, is_observed = to_units("usual_cases"), pl.col("observed_cases").is_not_null()
@@ -84,7 +84,7 @@ def compute_network_factors(usual: pl.LazyFrame) -> pl.LazyFrame:
     prior = PRIOR_DCS * own.cast(pl.Int128)
     factor = divide_half_up((wide["sold"] + prior) * PLACES, wide["usual_observed"] + prior)
     highest = pl.lit(HIGHEST_FACTOR * PLACES, pl.Int128)
-    return (
+    compared = (
         usual.with_columns(
             usual_observed.alias("usual_observed"), sold.alias("sold"), is_observed.cast(pl.Int64).alias("observed")
         )
@@ -93,16 +93,20 @@ def compute_network_factors(usual: pl.LazyFrame) -> pl.LazyFrame:
             to_cases(pl.min_horizontal(factor.fill_null(PLACES), highest).cast(pl.Int64)).alias("network_factor"),
             others["observed"].alias("network_dcs"),
         )
-        .pipe(demand_schema.NETWORK_FACTORS.conform)
     )
+    return compared.select(*demand_schema.USUAL_DEMAND.names, "network_factor", "network_dcs")
 
 
-def compute_factor_fits(usual: pl.LazyFrame, factors: pl.LazyFrame) -> pl.LazyFrame:
+def compute_network_factors(usual: pl.LazyFrame) -> pl.LazyFrame:
+    """Compute `NETWORK_FACTORS`, for every row of `USUAL_DEMAND`: what `compare_usual_demand` adds to it."""
+    return compare_usual_demand(usual).pipe(demand_schema.NETWORK_FACTORS.conform)
+
+
+def compute_factor_fits(compared: pl.LazyFrame) -> pl.LazyFrame:
     """Sum, per DC and ship date, what a regression of its item-days on their factors needs.
 
     Args:
-        usual: `USUAL_DEMAND`.
-        factors: `NETWORK_FACTORS` of the same item-days.
+        compared: what `compare_usual_demand` returns.
 
     Returns:
         `FACTOR_FITS`: of observed item-days, with x the factor less 1: the sums of x (sold - usual), of x^2 usual,
@@ -115,8 +119,7 @@ def compute_factor_fits(usual: pl.LazyFrame, factors: pl.LazyFrame) -> pl.LazyFr
     deviation = x * x * usual_units
     one = pl.lit(PLACES, pl.Int128)
     return (
-        usual.filter(pl.col("observed_cases").is_not_null())
-        .join(factors, on=_KEY)
+        compared.filter(pl.col("observed_cases").is_not_null())
         .group_by("dc", "ship_date")
         .agg(
             followed.sum().alias("followed"),
@@ -174,19 +177,18 @@ def learn_factor_weights(
     )
 
 
-def select_followed(factors: pl.LazyFrame, usual: pl.LazyFrame) -> pl.LazyFrame:
+def select_followed(compared: pl.LazyFrame) -> pl.LazyFrame:
     """Select the factors that estimates need: of item-days that were not observed, and that others observed.
 
     Args:
-        factors: `NETWORK_FACTORS`.
-        usual: `USUAL_DEMAND` of the same item-days.
+        compared: what `compare_usual_demand` returns.
 
     Returns:
         `NETWORK_FACTORS`, sorted.
 
     """
-    unobserved = usual.filter(pl.col("observed_cases").is_null())
-    return factors.filter(pl.col("network_dcs") > 0).join(unobserved, on=_KEY, how="semi").sort(_KEY)
+    needed = compared.filter(pl.col("observed_cases").is_null(), pl.col("network_dcs") > 0)
+    return needed.pipe(demand_schema.NETWORK_FACTORS.conform).sort(_KEY)
 
 
 def add_factors(item_days: pl.LazyFrame, factors: pl.LazyFrame, weights: pl.LazyFrame) -> pl.LazyFrame:

@@ -31,6 +31,29 @@ def select_observations(item_days: pl.LazyFrame, calendar: pl.LazyFrame | None =
     )
 
 
+def sum_observations(item_days: pl.LazyFrame, calendar: pl.LazyFrame | None = None) -> pl.LazyFrame:
+    """Sum the observations of each department and ship day.
+
+    Args:
+        item_days: `ITEM_DAYS`, whole days of a DC.
+        calendar: `DC_CALENDAR`, if there is one.
+
+    Returns:
+        dc, department (empty: of items without one), ship_date, ordered, in ten-thousandths of a case, and n, the
+        observations, of which there is one at least.
+
+    """
+    ordered = to_units("ordered_cases").filter(_is_available())
+    return (
+        item_days.group_by("dc", pl.col("department").fill_null(""), "ship_date")
+        .agg(pl.col("lines").max(), ordered.sum().alias("ordered"), ordered.len().cast(pl.Int64).alias("n"))
+        # Of sums it is found out at once: that is why they are made before.
+        .pipe(filter_ship_days, calendar)
+        .filter(pl.col("n") > 0)
+        .drop("lines")
+    )
+
+
 def mark_observations(item_days: pl.LazyFrame, calendar: pl.LazyFrame | None = None) -> pl.LazyFrame:
     """Add the column `ordered`, in ten-thousandths of a case, to item-days; null where nothing was observed.
 
@@ -39,10 +62,11 @@ def mark_observations(item_days: pl.LazyFrame, calendar: pl.LazyFrame | None = N
         calendar: `DC_CALENDAR`, if there is one.
 
     """
-    ship_days = filter_ship_days(item_days, calendar).select("dc", "ship_date").unique()
-    return item_days.join(
-        ship_days.with_columns(pl.lit(value=True).alias("is_ship_day")), on=["dc", "ship_date"], how="left"
-    ).with_columns(pl.when(pl.col("is_ship_day") & _is_available()).then(to_units("ordered_cases")).alias("ordered"))
+    days = item_days.group_by("dc", "ship_date").agg(pl.col("lines").max())
+    ship_days = filter_ship_days(days, calendar).select("dc", "ship_date", pl.lit(value=True).alias("is_ship_day"))
+    return item_days.join(ship_days, on=["dc", "ship_date"], how="left").with_columns(
+        pl.when(pl.col("is_ship_day") & _is_available()).then(to_units("ordered_cases")).alias("ordered")
+    )
 
 
 def _is_available() -> pl.Expr:

@@ -190,7 +190,6 @@ def _compute_expectations(
         return averages.lazy(), indices.lazy(), *nothing
     today = days.lazy().filter(pl.col("ship_date").is_in(dates))
     usual = network_factor.compute_usual_demand(today, averages.lazy(), indices.lazy(), calendar).collect()
-    factors = network_factor.compute_network_factors(usual.lazy()).collect()
-    fits = network_factor.compute_factor_fits(usual.lazy(), factors.lazy())
-    weights = network_factor.learn_factor_weights(fits, ship_dates)
-    return averages.lazy(), indices.lazy(), factors.lazy(), weights
+    compared = network_factor.compare_usual_demand(usual.lazy()).collect().lazy()
+    weights = network_factor.learn_factor_weights(network_factor.compute_factor_fits(compared), ship_dates)
+    return averages.lazy(), indices.lazy(), demand_schema.NETWORK_FACTORS.conform(compared), weights

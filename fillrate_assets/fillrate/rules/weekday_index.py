@@ -10,7 +10,7 @@ import polars as pl
 
 from fillrate_assets.core.decimals import PLACES, divide_half_up, multiply_half_up, to_cases, to_units
 from fillrate_assets.fillrate import demand_schema
-from fillrate_assets.fillrate.rules.observations import select_observations
+from fillrate_assets.fillrate.rules.observations import sum_observations
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 
 PRIOR_OBSERVATIONS: Final = 20
@@ -49,11 +49,7 @@ def compute_weekday_indices(
         return demand_schema.WEEKDAY_INDICES.make_empty()
     first, last = min(ship_dates) - timedelta(days=LOOK_BACK_DAYS), max(ship_dates)
     within = item_days.filter(pl.col("ship_date").is_between(first, last, closed="left"))
-    days = (
-        select_observations(within, calendar)
-        .group_by("dc", pl.col("department").fill_null(""), pl.col("ship_date").alias("day"))
-        .agg(pl.col("ordered").sum(), pl.len().cast(pl.Int64).alias("n"))
-    )
+    days = sum_observations(within, calendar).rename({"ship_date": "day"})
     group = ["dc", "ship_date", "department"]
     wide = {name: pl.col(name).cast(pl.Int128) for name in ("ordered", "n", "all_ordered", "all_n")}
     index = divide_half_up(

@@ -189,10 +189,10 @@ def test_a_comparison_that_a_dc_overtakes_is_due_again(store: RecordStore, tmp_p
 
     for dc in DCS:
         write(dc, 10)
-    network.compare_dcs(lake, Overtaken(store.database), LAST, DCS)
+    network.compare_dcs(lake, Overtaken(store.database), [LAST], DCS)
     assert find_due() == (LAST,)
-    assert network.compare_dcs(lake, known, LAST, DCS) == (3, 1)
+    assert network.compare_dcs(lake, known, [LAST], DCS) == {LAST: (3, 1)}
     assert find_due() == ()
-    assert network.compare_dcs(lake, known, LAST, DCS) == (3, 0)
+    assert network.compare_dcs(lake, known, [LAST], DCS) == {LAST: (3, 0)}
     write("DC02", 30)
     assert find_due() == ()

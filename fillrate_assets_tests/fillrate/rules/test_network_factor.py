@@ -46,6 +46,10 @@ def compute_factor(*others: Row) -> tuple[object, ...]:
     return row["network_factor"], row["network_dcs"]
 
 
+def compute_fits(usual: pl.LazyFrame) -> pl.LazyFrame:
+    return network_factor.compute_factor_fits(network_factor.compare_usual_demand(usual))
+
+
 def make_fit(followed: int, deviation: int, usual: int = 100, dc: str = "DC01", back: int = 1) -> Row:
     cases = {"followed_cases": followed, "deviation_cases": deviation, "usual_cases": usual}
     exact = {name: Decimal(value) for name, value in cases.items()}
@@ -116,7 +120,7 @@ def test_what_never_sells_anywhere_has_a_factor_of_one() -> None:
 def test_the_fit_sums_what_followed_the_factor() -> None:
     usual = make_usual_demand({"observed_cases": 14}, {"dc": "DC02", "observed_cases": 20}, {"dc": "DC03"})
     # At DC01 (20 + 10 + 10) / 30 = 1.3333: 0.3333 x 4 and 0.3333^2 x 10.
-    fits = network_factor.compute_factor_fits(usual, network_factor.compute_network_factors(usual))
+    fits = compute_fits(usual)
     row = take_only_row(fits.filter(dc="DC01"))
     assert (row["followed_cases"], row["deviation_cases"]) == (Decimal("1.3332"), Decimal("1.1109"))
     assert (row["usual_cases"], row["item_days"]) == (10, 1)
@@ -170,7 +174,7 @@ def test_a_late_dc_is_left_out_of_the_factors() -> None:
 
 def test_without_rows_there_is_nothing() -> None:
     factors = network_factor.compute_network_factors(demand_schema.USUAL_DEMAND.make_empty())
-    fits = network_factor.compute_factor_fits(demand_schema.USUAL_DEMAND.make_empty(), factors)
+    fits = compute_fits(demand_schema.USUAL_DEMAND.make_empty())
     for frame in (factors, fits, network_factor.learn_factor_weights(fits, [DAY])):
         assert frame.collect().is_empty()
     assert network_factor.learn_factor_weights(fits, []).collect().is_empty()
@@ -182,7 +186,7 @@ def test_without_rows_there_is_nothing() -> None:
 def test_a_single_dc_has_factors_of_one_and_follows_none(days: pl.DataFrame) -> None:
     usual = compute_usual(days.lazy())
     factors = network_factor.compute_network_factors(usual)
-    fits = network_factor.compute_factor_fits(usual, factors)
+    fits = compute_fits(usual)
     weights = network_factor.learn_factor_weights(fits, [DAY + timedelta(days=1)])
     found = factors.collect()
     demand_schema.NETWORK_FACTORS.validate(found)
@@ -200,9 +204,9 @@ def test_factors_depend_neither_on_the_order_of_rows_nor_on_other_items(days: pl
     assert_frame_equal(reversed_rows, expected)
     alone = network_factor.compute_network_factors(usual.lazy().filter(pl.col("item") == "A")).collect().sort(KEY)
     assert_frame_equal(alone, expected.filter(pl.col("item") == "A"))
-    fits = network_factor.compute_factor_fits(usual.lazy(), expected.lazy()).collect()
+    fits = compute_fits(usual.lazy()).collect()
     demand_schema.FACTOR_FITS.validate(fits)
-    shuffled = network_factor.compute_factor_fits(usual.reverse().lazy(), expected.reverse().lazy()).collect()
+    shuffled = compute_fits(usual.reverse().lazy()).collect()
     assert_frame_equal(shuffled, fits)
     weights = network_factor.learn_factor_weights(fits.lazy(), [DAY + timedelta(days=1)]).collect()
     demand_schema.FACTOR_WEIGHTS.validate(weights)

@@ -42,7 +42,7 @@ def compute(days: pl.DataFrame, dates: Sequence[date], earlier_fits: pl.DataFram
     indices = compute_weekday_indices(days.lazy(), dates).collect()
     usual = network_factor.compute_usual_demand(today, levels.lazy(), indices.lazy()).collect()
     factors = network_factor.compute_network_factors(usual.lazy()).collect()
-    fits = network_factor.compute_factor_fits(usual.lazy(), factors.lazy()).collect()
+    fits = network_factor.compute_factor_fits(network_factor.compare_usual_demand(usual.lazy())).collect()
     known = fits if earlier_fits is None else pl.concat([earlier_fits.filter(~pl.col("ship_date").is_in(dates)), fits])
     weights = network_factor.learn_factor_weights(known.lazy(), dates).collect()
     expected = add_expected_cases(usual.lazy(), factors.lazy(), weights.lazy()).collect()
