@@ -271,7 +271,9 @@ def expect(days: Days, variant: Variant, constants: Constants | None = None) -> 
         if variant.weekday:
             indices = weekday_index.compute_weekday_indices(part, days.ship_dates, prior=constants.weekday_prior)
         of_dates = part.filter(pl.col("ship_date").is_in(days.ship_dates))
-        known = levels.select(*KEY, "level_cases", "week_n", "month_n")
+        of_levels = levels.select(*KEY, "level_cases", "week_n", "month_n")
+        known = of_dates.select(*KEY, "department").join(of_levels, on=KEY).pipe(weekday_index.add_usual_cases, indices)
+        known = known.drop("department", "of_department", "weekday", "usual_cases")
         usual.append(network_factor.compute_usual_demand(of_dates, levels, indices).join(known, on=KEY).collect())
     both = pl.concat(usual).lazy()
     if not variant.network:
