@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -39,7 +38,6 @@ def main() -> int:
     parser.add_argument("--items", type=int, default=7_209)
     parser.add_argument("--of", choices=[*INPUTS], default=LINES, help="what the contenders begin with")
     parser.add_argument("--method-2", action="store_true", help="estimate by method 2 as well, instead of comparing")
-    parser.add_argument("--pairs", type=int, default=1, help="how often both methods are run beside the first")
     parser.add_argument("--directory", type=Path, help="where to put the data; default: a temporary directory")
     arguments = parser.parse_args()
     size = Size(arguments.dcs, arguments.days, arguments.items, arguments.of)
@@ -49,7 +47,7 @@ def main() -> int:
         count = size.dcs * size.items * size.days
         print(f"{size.dcs} DCs x {size.items:,} items x {size.days} days = {count:,} item-days, from {size.of}")
         if arguments.method_2:
-            return report_method_2([_run_pair(root, size) for _ in range(arguments.pairs)])
+            return report_method_2(*_run_in_a_process(run_both_methods, root, size))
         outcomes = []
         for contender in (run_rules, run_pandas, run_duckdb, run_bare):
             outcomes.append(_run_in_a_process(contender, root, size))
@@ -82,13 +80,6 @@ def _judge(outcome: Outcome, ours: Outcome) -> str:
     if not outcome.totals:
         return "-"
     return "equal" if outcome.totals == ours.totals else "MISMATCH"
-
-
-def _run_pair(root: Path, size: Size) -> tuple[Outcome, Outcome]:
-    """Run method 1 alone, then both methods."""
-    pair = _run_in_a_process(run_rules, root, size), _run_in_a_process(run_both_methods, root, size)
-    shutil.rmtree(root / "output")
-    return pair
 
 
 def _run_in_a_process(work: Callable[[Path, Size], T], root: Path, size: Size) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -16,8 +16,9 @@ import pandas as pd
 import polars as pl
 
 from benchmarks import year_pandas
-from benchmarks.year_network import DAYS, JUDGED, LINES, Size, list_months, write_item_days
+from benchmarks.year_network import DAYS, LINES, Size, list_months, write_item_days
 from fillrate_assets.core import decimals
+from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules import lost_cases, rolling_baseline, service_metrics
@@ -63,6 +64,13 @@ class Stopwatch:
         self.seconds += time.perf_counter()
         self.cpu_seconds += time.process_time()
 
+    def __add__(self, other: Stopwatch) -> Stopwatch:
+        """Add up what two measured."""
+        both = Stopwatch()
+        both.seconds = self.seconds + other.seconds
+        both.cpu_seconds = self.cpu_seconds + other.cpu_seconds
+        return both
+
     def outcome(self, name: str, totals: Totals) -> Outcome:
         """Return what was measured in this process."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
@@ -78,11 +86,12 @@ def _measure(name: str, root: Path, size: Size, one_dc: Callable[[Path, Path, st
         totals = [one_dc(root / "input", output, dc, size) for dc in size.dc_names]
     if name != RULES:
         shutil.rmtree(output)
-    return watch.outcome(name, reduce(_add, totals))
+    return watch.outcome(name, add_totals(totals))
 
 
-def _add(left: Totals, right: Totals) -> Totals:
-    return {name: left[name] + right[name] for name in left}
+def add_totals(totals: Iterable[Totals]) -> Totals:
+    """Add up the totals of DCs."""
+    return reduce(lambda left, right: {name: left[name] + right[name] for name in left}, totals)
 
 
 # --- ours
@@ -95,15 +104,31 @@ def run_rules(root: Path, size: Size) -> Outcome:
 
 def _run_rules_of_dc(source: Path, output: Path, dc: str, size: Size) -> Totals:
     known, stored = store_item_days(source, output, dc, size), Lake(str(output))
-    days = known.scan(schema.ITEM_DAYS, [dc])
-    averages_table, records_table = map(_leave_method_2_out, JUDGED)
     for month in list_months(dc, size):
-        averages = rolling_baseline.compute_rolling_averages(days, [day for _, day in month])
-        stored.write(averages_table, averages.select(averages_table.names).collect(), month)
-        judged, averages_of = known.read(schema.ITEM_DAYS, month), stored.read(schema.ROLLING_AVERAGES, month)
-        records = lost_cases.compute_lost_cases(judged, averages_of, schema.WAIVERS.make_empty())
-        stored.write(records_table, records.select(records_table.names).collect(), month)
-    saved = stored.scan(records_table, [dc])
+        store_averages(known, stored, dc, month)
+        store_records(known, stored, month)
+    return sum_measures(stored, dc)
+
+
+def store_averages(known: Lake, stored: Lake, dc: str, month: Sequence[PartitionKey]) -> None:
+    """Store the averages of a month, without the columns of method 2."""
+    table = _leave_method_2_out(schema.ROLLING_AVERAGES)
+    days = known.scan(schema.ITEM_DAYS, [dc])
+    averages = rolling_baseline.compute_rolling_averages(days, [day for _, day in month])
+    stored.write(table, averages.select(table.names).collect(), month)
+
+
+def store_records(known: Lake, stored: Lake, month: Sequence[PartitionKey]) -> None:
+    """Store the records of a month, without the columns of method 2."""
+    table = _leave_method_2_out(schema.LOST_CASES)
+    judged, averages = known.read(schema.ITEM_DAYS, month), stored.read(schema.ROLLING_AVERAGES, month)
+    records = lost_cases.compute_lost_cases(judged, averages, schema.WAIVERS.make_empty())
+    stored.write(table, records.select(table.names).collect(), month)
+
+
+def sum_measures(stored: Lake, dc: str) -> Totals:
+    """Sum the records of a DC."""
+    saved = stored.scan(schema.LOST_CASES, [dc])
     return saved.select(decimals.to_units(name).sum() for name in MEASURES).collect().row(0, named=True)
 
 
