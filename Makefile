@@ -1,5 +1,5 @@
 # make install: the environment.  make demo: every area end to end on embedded systems.
-# make test: lint, types, tests.  make ui: Dagster and the pages, until Ctrl-C.
+# make test: lint, types, tests.  make sweep: the same at every place and size.  make ui: Dagster and the pages, until Ctrl-C.
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat constraints.txt pyproject.toml | cksum | cut -d' ' -f1)
@@ -26,7 +26,7 @@ ifdef COVERAGE
 PYTEST += --cov --cov-report=term:skip-covered
 endif
 
-.PHONY: install demo check test pytest ui constraints settings workflow functions sbom deploy diff destroy clean
+.PHONY: install demo check test pytest sweep ui constraints settings workflow functions sbom deploy diff destroy clean
 
 install: $(READY) $(AWS_READY)
 
@@ -44,6 +44,10 @@ test: check pytest
 
 pytest: $(READY) $(AWS_READY)
 	$(PYTEST)
+
+# Before a release, and at night: what `make test` shows at a few places, everywhere.
+sweep: check $(AWS_READY)
+	$(PYTEST) --sweep
 
 ui: $(READY)
 	@$(BIN)/fillrate serve & pages=$$!; trap 'kill $$pages 2>/dev/null; wait $$pages' EXIT; trap 'exit 130' INT TERM; \

@@ -33,8 +33,8 @@ from fillrate_assets_tests.fixtures.templates import make_once
 
 ROOT = Path(__file__).parent.parent
 # Speed is measured in benchmarks/, never in a test.
-hypothesis.settings.register_profile("any speed", deadline=None)
-hypothesis.settings.load_profile("any speed")
+hypothesis.settings.register_profile("sample", deadline=None, max_examples=30)
+hypothesis.settings.register_profile("sweep", deadline=None, max_examples=200)
 
 SCHEMA = ENVIRONMENTS["dev"].schema
 SMALL = Network(seed=1, dcs=2, items=100, days=33, last=date(2026, 3, 14))
@@ -54,12 +54,20 @@ _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a directory of its ow
 _ROOM_BYTES = 2 * 10**9
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of `make sweep`."""
+    parser.addoption(
+        "--sweep", action="store_true", help="run the tests marked `sweep` too, and more examples of each rule"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Let the environment grow while it is read, and put temporary files into memory where there is room.
 
     Databases wait for a disk at every commit. Imports make no garbage worth looking for.
     """
     gc.disable()
+    hypothesis.settings.load_profile("sweep" if config.getoption("sweep") else "sample")
     c_environment.grow_in_place()
     if "TMPDIR" not in os.environ and _IN_MEMORY.is_dir() and shutil.disk_usage(_IN_MEMORY).free > _ROOM_BYTES:
         os.environ["TMPDIR"] = str(_IN_MEMORY)
@@ -67,8 +75,15 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that wait longest, after the order was shuffled: others have the cores meanwhile."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only `make sweep` runs, and begin with the tests that wait longest.
+
+    Others have the cores meanwhile. The order was shuffled before.
+    """
+    if not config.getoption("sweep"):
+        taken = [item for item in items if item.get_closest_marker("sweep") is None]
+        config.hook.pytest_deselected(items=[*{*items} - {*taken}])
+        items[:] = taken
     items.sort(key=lambda item: item.get_closest_marker("first") is None)
 
 

@@ -316,6 +316,7 @@ def server(served: Home) -> Iterator[dg.DagsterInstance]:
         assert code.poll() is None
 
 
+@pytest.mark.sweep
 def test_a_run_goes_through_the_queue_of_a_server_to_its_systems(
     server: dg.DagsterInstance, served: Home, aws: Cloud
 ) -> None:

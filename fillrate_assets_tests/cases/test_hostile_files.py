@@ -180,7 +180,7 @@ def _must_add_up(checked: InputCheck) -> bool:
     )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), hostility=st.sampled_from([1, 10, 40]))
 def test_a_hostile_directory_ends_in_numbers_or_in_one_line(
     data: st.DataObject, hostility: int, tmp_path_factory: pytest.TempPathFactory
@@ -201,7 +201,7 @@ def test_a_hostile_directory_ends_in_numbers_or_in_one_line(
         assert suggest_mapping(folder).text
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_every_row_is_used_excluded_rejected_or_superseded(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

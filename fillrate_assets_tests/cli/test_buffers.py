@@ -61,6 +61,7 @@ def run(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     return execute
 
 
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_a_day_is_run_shown_scored_and_explained(run: Callable[..., Printed], home: Path) -> None:
     code, out, err = run("demo", "--warehouses", "1", "--hours", "1")

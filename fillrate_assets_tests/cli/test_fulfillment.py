@@ -62,6 +62,7 @@ def work(chosen: Settings, world: SimulatedWorld) -> None:
             wait_until(lambda: queue.count_unfinished() == 0, queue.count_waiting)
 
 
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_a_day_with_faults_loses_and_doubles_nothing(run: Run) -> None:
     code, shown, _ = run("demo", "--orders", 6, "--parties", 3, "--no-outage")

@@ -43,6 +43,7 @@ def run(chosen: Settings, capsys: pytest.CaptureFixture[str]) -> Run:
     return execute
 
 
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_an_hour_of_peak_oversells_nothing_and_ends_equal(run: Run, tmp_path: Path) -> None:
     found = tmp_path / "found.json"

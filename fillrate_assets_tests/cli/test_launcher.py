@@ -59,6 +59,7 @@ def test_days_that_await_newer_substitutes_are_run_with_what_depends_on_them(
     assert launcher.choose_awaiting(home.settings, wanted) == [RunRange(dc, first, first, last)]
 
 
+@pytest.mark.sweep
 @pytest.mark.usefixtures("dagster_home")
 def test_a_corrected_day_that_is_run_alone_reaches_the_days_that_depend_on_it(
     network_home: Home, tmp_path: Path, instance: dg.DagsterInstance
@@ -145,7 +146,7 @@ def test_parts_leave_what_the_whole_range_leaves(tiny_home: Home, tiny_published
         )
 
 
-@pytest.mark.parametrize("dcs", [["DC01"], ["DC01", "DC02"]])
+@pytest.mark.parametrize("dcs", [["DC01"], pytest.param(["DC01", "DC02"], marks=pytest.mark.sweep)])
 @pytest.mark.usefixtures("dagster_home")
 def test_after_a_failure_the_later_days_of_the_dc_are_not_started(
     tiny_home: Home, tiny_published_template: Path, dcs: list[str]

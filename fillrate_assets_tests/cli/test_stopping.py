@@ -149,6 +149,7 @@ def test_no_worker_outlives_a_command_that_is_killed(home: Path, monkeypatch: py
         assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.FAILURE}
 
 
+@pytest.mark.sweep
 def test_a_killed_worker_is_reported_in_one_line_and_the_other_dc_goes_on(home: Path) -> None:
     with start_running(home, "run", "--to", "2026-02-12") as command:
         wait_until(lambda: len(command.runs()) == 2)

@@ -55,6 +55,7 @@ def test_a_demo_that_fails_says_what_it_printed(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.sweep
 @pytest.mark.slow
 def test_orders_go_from_their_events_to_fill_rates(dagster_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = dagster_home / "found.json"

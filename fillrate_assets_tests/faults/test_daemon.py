@@ -28,6 +28,7 @@ def _read_queued(home: Home) -> dict[str, dict[str, str]]:
     return queued
 
 
+@pytest.mark.sweep
 def test_the_daemon_is_killed_between_a_launch_and_its_cursor(
     tiny_published_template: Path, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:

@@ -58,6 +58,7 @@ def test_a_source_that_is_down(
     assert_recovers(_connect(home, order_tables, order_tables.url), undisturbed, instance)
 
 
+@pytest.mark.sweep
 def test_a_source_that_is_slower_than_its_time_out(
     undisturbed: Undisturbed, order_tables: ServerTables, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
@@ -72,6 +73,7 @@ def test_a_source_that_is_slower_than_its_time_out(
     assert_recovers(_connect(home, order_tables, order_tables.url), undisturbed, instance)
 
 
+@pytest.mark.sweep
 def test_wrong_credentials(
     undisturbed: Undisturbed, order_tables: ServerTables, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
@@ -94,6 +96,7 @@ def warehouse(undisturbed: Undisturbed, aws: Cloud) -> str:
     return aws.create_warehouse(found.rename({"ship_date": "snapshot_date"}).with_columns(naive))
 
 
+@pytest.mark.sweep
 def test_athena_throttles(
     undisturbed: Undisturbed,
     warehouse: str,
@@ -112,6 +115,7 @@ def test_athena_throttles(
     assert_recovers(home, undisturbed, instance)
 
 
+@pytest.mark.sweep
 def test_a_query_of_athena_fails(
     undisturbed: Undisturbed, warehouse: str, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
@@ -150,6 +154,7 @@ def _alter(home: Home, statement: str) -> None:
         connection.exec_driver_sql(statement)
 
 
+@pytest.mark.sweep
 def test_a_source_loses_a_column(undisturbed: Undisturbed, tmp_path: Path, instance: dg.DagsterInstance) -> None:
     home = copy_waiting(undisturbed, tmp_path)
     _alter(home, "ALTER TABLE order_lines RENAME COLUMN customer TO customer_no")
@@ -161,6 +166,7 @@ def test_a_source_loses_a_column(undisturbed: Undisturbed, tmp_path: Path, insta
     assert_recovers(Home(home.directory, {**home.overrides, "sources__source_tables": renamed}), undisturbed, instance)
 
 
+@pytest.mark.sweep
 def test_a_source_changes_the_type_of_a_column(
     undisturbed: Undisturbed, tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:

@@ -66,6 +66,7 @@ def _run_sql(home: Home, *statements: str) -> None:
 _WAITS = f"SELECT count(*) FROM pg_locks WHERE relation = '{SCHEMA}.rejects'::regclass AND NOT granted"  # noqa: S608 - our schema
 
 
+@pytest.mark.sweep
 def test_a_deadlock_in_the_record_store(undisturbed: Undisturbed, served: Home, instance: dg.DagsterInstance) -> None:
     engine = served.store.database.engine
     # The run notices the deadlock, not the other one.
@@ -97,6 +98,7 @@ def test_a_deadlock_in_the_record_store(undisturbed: Undisturbed, served: Home, 
     assert read_messages(served.store) == []
 
 
+@pytest.mark.sweep
 def test_a_connection_that_is_lost_in_the_middle_of_a_bulk_copy(
     undisturbed: Undisturbed, served: Home, instance: dg.DagsterInstance
 ) -> None:

@@ -8,45 +8,29 @@ from __future__ import annotations
 import json
 import re
 import sys
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from fillrate_assets.fulfillment.rules.lifecycles import FUNCTIONS
 from fillrate_assets.fulfillment.rules.order_workflow import ORDER_WORKFLOW
 from fillrate_assets_tests.conftest import ROOT
-from fillrate_assets_tests.fixtures.deployed_stack import NODE, make_local_code, run, synthesize
+from fillrate_assets_tests.fixtures.assemblies import DCS, Assembly, read_assembly
+from fillrate_assets_tests.fixtures.deployed_stack import NODE, run
 
-DCS: Final = ("DC02", "DC03", "DC04")
 STEPS: Final = [step.name for step in ORDER_WORKFLOW]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(NODE is None, reason="Node.js is not installed")]
 
 
 @pytest.fixture(scope="module")
-def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
     """What the application synthesizes."""
-    directory = tmp_path_factory.mktemp("stack")
-    replicas = {dc: f"https://{dc.lower()}.example" for dc in DCS}
-    code = str(make_local_code(directory, {}))
-    given = {"environment": "prod", "stacks": ["fulfillment"], "code": code, "replicas": replicas}
-    return synthesize(directory, **given, replica_token="secret://dcs#token")  # noqa: S106 - its name
+    return read_assembly(tmp_path_factory, "prod", "fulfillment")
 
 
-@pytest.fixture(scope="module")
-def resources(assembly: Path) -> list[dict[str, Any]]:
-    """What the stack declares."""
-    templates = [json.loads(each.read_text()) for each in assembly.glob("*.template.json")]
-    assert len(templates) == 2
-    return [each for template in templates for each in template["Resources"].values()]
-
-
-def find(resources: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [each["Properties"] for each in resources if each["Type"] == kind]
-
-
-def test_the_stack_declares_what_loses_nothing(resources: list[dict[str, Any]]) -> None:
-    tables = find(resources, "AWS::DynamoDB::Table")
+def test_the_stack_declares_what_loses_nothing(assembly: Assembly) -> None:
+    assert len(assembly.names) == 2
+    tables = assembly.find("AWS::DynamoDB::Table")
     table = next(each for each in tables if "TimeToLiveSpecification" in each)
     assert len(tables) == 2
     assert all(each["DeletionProtectionEnabled"] for each in tables)
@@ -55,26 +39,26 @@ def test_the_stack_declares_what_loses_nothing(resources: list[dict[str, Any]]) 
     assert table["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
     assert table["TimeToLiveSpecification"]["AttributeName"] == "expires_at"
     assert table["DeletionProtectionEnabled"]
-    queues = find(resources, "AWS::SQS::Queue")
+    queues = assembly.find("AWS::SQS::Queue")
     assert len([each for each in queues if each.get("FifoQueue") and "RedrivePolicy" in each]) == 2 + len(FUNCTIONS)
     assert len([each for each in queues if "RedrivePolicy" in each]) == 3 + len(FUNCTIONS) + len(DCS)
-    mappings = find(resources, "AWS::Lambda::EventSourceMapping")
+    mappings = assembly.find("AWS::Lambda::EventSourceMapping")
     assert len(mappings) == 5 + len(FUNCTIONS) + len(DCS)
     assert all(each["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for each in mappings)
     for stream in (each for each in mappings if "StartingPosition" in each):
         assert (stream["BatchSize"], stream["BisectBatchOnFunctionError"]) == (10, True)
         assert (stream["MaximumRetryAttempts"], stream["MaximumRecordAgeInSeconds"]) == (5, 3600)
         assert stream["DestinationConfig"]["OnFailure"]["Destination"]
-    alarms = find(resources, "AWS::CloudWatch::Alarm")
+    alarms = assembly.find("AWS::CloudWatch::Alarm")
     assert {each["TreatMissingData"] for each in alarms} == {"breaching"}
     assert all(each["AlarmActions"] for each in alarms)
     # Dead letters, parked, lost of each queue; the age of each queue, of effects, and what is measured of the stock.
     assert len(alarms) == 2 + 2 * (3 + len(FUNCTIONS) + len(DCS)) + 1 + 2 + 4 * len(DCS)
 
 
-def test_the_sync_of_the_stock_alarms_as_on_one_machine(resources: list[dict[str, Any]]) -> None:
+def test_the_sync_of_the_stock_alarms_as_on_one_machine(assembly: Assembly) -> None:
     # Decision 0281.
-    alarms = [each for each in find(resources, "AWS::CloudWatch::Alarm") if each.get("Threshold") is not None]
+    alarms = [each for each in assembly.find("AWS::CloudWatch::Alarm") if each.get("Threshold") is not None]
     found = {
         (each["MetricName"], each["Statistic"], each["Threshold"])
         for each in alarms
@@ -88,24 +72,23 @@ def test_the_sync_of_the_stock_alarms_as_on_one_machine(resources: list[dict[str
     }
     others = {each["MetricName"]: (each["Statistic"], each["Threshold"]) for each in alarms}
     assert (others["ReconciliationAge"], others["IteratorAge"]) == (("Maximum", 9000), ("Maximum", 60_000))
-    senders = [each for each in find(resources, "AWS::Lambda::EventSourceMapping") if "Sender" in json.dumps(each)]
+    senders = [each for each in assembly.find("AWS::Lambda::EventSourceMapping") if "Sender" in json.dumps(each)]
     assert [each["ScalingConfig"] for each in senders] == [{"MaximumConcurrency": 16}] * len(DCS)
-    (bucket,) = [each for each in find(resources, "AWS::S3::Bucket") if "NotificationConfiguration" in each]
+    (bucket,) = [each for each in assembly.find("AWS::S3::Bucket") if "NotificationConfiguration" in each]
     assert bucket["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
-    (said,) = [each for each in find(resources, "AWS::Events::Rule") if "EventPattern" in each]
+    (said,) = [each for each in assembly.find("AWS::Events::Rule") if "EventPattern" in each]
     assert said["EventPattern"]["detail-type"] == ["Object Created"]
 
 
-def test_cdk_nag_finds_nothing(assembly: Path) -> None:
-    (report,) = json.loads((assembly / "validation-report.json").read_text())["pluginReports"]
-    assert (report["pluginName"], report["conclusion"], report["violations"]) == ("AwsSolutions", "success", [])
+def test_cdk_nag_finds_nothing(assembly: Assembly) -> None:
+    assert (assembly.report["conclusion"], assembly.report["violations"]) == ("success", [])
 
 
-def test_each_function_has_a_role_of_its_own_and_none_deletes_from_the_log(resources: list[dict[str, Any]]) -> None:
+def test_each_function_has_a_role_of_its_own_and_none_deletes_from_the_log(assembly: Assembly) -> None:
     # Decision 0272.
-    functions = find(resources, "AWS::Lambda::Function")
+    functions = assembly.find("AWS::Lambda::Function")
     assert len({json.dumps(each["Role"]) for each in functions}) == len(functions)
-    policies = find(resources, "AWS::IAM::Policy")
+    policies = assembly.find("AWS::IAM::Policy")
     actions = json.dumps(policies)
     assert "dynamodb:DeleteItem" not in actions
     assert "dynamodb:*" not in actions

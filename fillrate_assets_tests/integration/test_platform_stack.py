@@ -4,80 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Final
 
 import pytest
 from dotenv import dotenv_values
 
 from fillrate_assets_tests.conftest import ROOT
-from fillrate_assets_tests.fixtures.deployed_stack import NODE, synthesize
+from fillrate_assets_tests.fixtures.assemblies import GIVEN, Assembly, read_assembly
+from fillrate_assets_tests.fixtures.deployed_stack import NODE
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(NODE is None, reason="Node.js is not installed")]
-
-NAMES: Final = (
-    *("BucketName", "ClusterName", "DashboardName", "DBInstanceIdentifier", "Family", "FunctionName", "LogGroupName"),
-    *("Name", "QueueName", "RoleName", "SecretName", "ServiceName", "TableName", "TopicName"),
-)
-"""Properties that name a resource in an account and region."""
-
-UNNAMED: Final = {"AWS::ServiceDiscovery::Service", "AWS::RDS::DBParameterGroup"}
-"""Their names are of something that is the environment's own already, or no names."""
-
-SIGN_IN: Final = {
-    **{name: f"https://login.example/{name}" for name in ("issuer", "authorization_endpoint", "token_endpoint")},
-    "user_info_endpoint": "https://login.example/user",
-    "client_id": "fillrate",
-    "client_secret": "fillrate/sign-in",
-}
-GIVEN: Final[dict[str, dict[str, Any]]] = {
-    "dev": {"settings": {"FILLRATE_SENSOR__MAX_DAYS_PER_RUN": 31}, "secrets": ["order-system"], "sign_in": SIGN_IN},
-    "prod": {"image": "000000000000.dkr.ecr.eu-central-1.amazonaws.com/fillrate:1.0", "networks": ["10.1.0.0/16"]},
-}
-
-
-class Assembly:
-    """What the application synthesizes for an environment."""
-
-    def __init__(self, directory: Path) -> None:
-        """Read it."""
-        (template,) = directory.glob("*.template.json")
-        self.name: Final = template.name.partition(".")[0]
-        self.resources: Final[dict[str, dict[str, Any]]] = json.loads(template.read_text())["Resources"]
-        (self.report,) = [
-            each
-            for each in json.loads((directory / "validation-report.json").read_text())["pluginReports"]
-            if each["pluginName"] == "AwsSolutions"
-        ]
-
-    def find(self, kind: str) -> list[dict[str, Any]]:
-        """Find the properties of the resources of a kind."""
-        return [each.get("Properties", {}) for each in self.resources.values() if each["Type"] == kind]
-
-    def list_names(self) -> Iterator[str]:
-        """List the names that the account knows its resources by."""
-        for each in self.resources.values():
-            if each["Type"] not in UNNAMED:
-                yield from (each["Properties"][name] for name in NAMES if name in each.get("Properties", {}))
-
-    def list_containers(self) -> list[dict[str, Any]]:
-        """List the containers of all tasks."""
-        return [each for task in self.find("AWS::ECS::TaskDefinition") for each in task["ContainerDefinitions"]]
-
-    def list_statements(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """List what roles permit, by the name of the policy."""
-        for policy in self.find("AWS::IAM::Policy"):
-            yield from ((policy["PolicyName"], each) for each in policy["PolicyDocument"]["Statement"])
 
 
 @pytest.fixture(scope="module")
 def assemblies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Assembly]:
     """Both environments."""
-    return {
-        name: Assembly(synthesize(tmp_path_factory.mktemp(name), environment=name, stacks=["platform"], **context))
-        for name, context in GIVEN.items()
-    }
+    return {name: read_assembly(tmp_path_factory, name, "platform") for name in GIVEN}
 
 
 def test_cdk_nag_finds_nothing(assemblies: dict[str, Assembly]) -> None:
@@ -88,7 +29,7 @@ def test_cdk_nag_finds_nothing(assemblies: dict[str, Assembly]) -> None:
 
 
 def test_both_environments_are_in_one_account_without_a_name_in_common(assemblies: dict[str, Assembly]) -> None:
-    assert [each.name for each in assemblies.values()] == ["fillrate-dev-platform", "fillrate-prod-platform"]
+    assert [each.names for each in assemblies.values()] == [["fillrate-dev-platform"], ["fillrate-prod-platform"]]
     dev, prod = ({name for name in each.list_names() if isinstance(name, str)} for each in assemblies.values())
     assert {name.count("dev") for name in dev if name.startswith("fillrate-")} == {1}
     assert {

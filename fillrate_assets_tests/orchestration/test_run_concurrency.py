@@ -53,7 +53,10 @@ def _run(
     "tags",
     [
         partitions.make_range_tags(DC, DAY, DAY),
-        {partitions.RANGE_START_TAG: f"{DC}|{DAY}", partitions.RANGE_END_TAG: f"DC02|{DAY}"},
+        pytest.param(
+            {partitions.RANGE_START_TAG: f"{DC}|{DAY}", partitions.RANGE_END_TAG: f"DC02|{DAY}"},
+            marks=pytest.mark.sweep,
+        ),
     ],
 )
 @pytest.mark.usefixtures("dagster_home")

@@ -92,7 +92,7 @@ def test_a_forged_link_looks_like_a_place_that_is_not_there(floor: Floor) -> Non
     assert assert_shows_nothing(replies[0])
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_link_that_was_altered_in_one_place_opens_nothing(floor: Floor, data: st.DataObject) -> None:
     token = floor.link_alert().rpartition("/")[2]

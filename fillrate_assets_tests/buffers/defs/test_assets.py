@@ -151,6 +151,7 @@ def test_a_tick_is_one_run_of_few_steps_that_shows_what_a_floor_manager_wants_to
     assert read_metadata(again, "buffer_alerts")[MINE]["notices"] == 0
 
 
+@pytest.mark.sweep
 def test_a_tick_late_or_again_is_followed_by_the_later_ones_as_if_it_had_been_in_time(tmp_path: Path) -> None:
     """At midnight in New York: the later tick is of another operating day there, and not in Chicago."""
     midnight = datetime(2026, 3, 10, 4, tzinfo=UTC)
@@ -459,7 +460,10 @@ def test_a_promoted_policy_that_is_worse_gives_its_place_back(floor: Floor, monk
     assert subjects == [f"buffers: policy {eager.version} gave its place back to {Policy().version}"]
 
 
-@pytest.mark.parametrize(("allowed", "tick"), [(True, 0), (True, 1), (False, 0)])
+@pytest.mark.parametrize(
+    ("allowed", "tick"),
+    [(True, 1), *[pytest.param(*given, marks=pytest.mark.sweep) for given in ((True, 0), (False, 0))]],
+)
 def test_a_better_challenger_is_promoted_once_a_day_where_a_setting_allows_it(
     tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, *, allowed: bool, tick: int
 ) -> None:

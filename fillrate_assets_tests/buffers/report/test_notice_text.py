@@ -204,7 +204,6 @@ def assert_within_limits(message: Message) -> None:
     assert to_gsm(sms) == sms
 
 
-@settings(max_examples=30)
 @given(ANY_MESSAGE)
 def test_any_message_is_within_what_channels_take(message: Message) -> None:
     assert_within_limits(message)

@@ -100,7 +100,6 @@ def test_sixty_minutes_of_history_are_enough(course: Course) -> None:
 
 
 @given(courses)
-@settings(max_examples=40)
 def test_every_course_of_events_is_notified_as_it_must_be(course: Course) -> None:
     rows = make_recommended(course)
     alerts = replay(rows)

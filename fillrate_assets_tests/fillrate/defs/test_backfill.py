@@ -194,6 +194,7 @@ def test_a_backfill_whose_run_was_killed_is_taken_up_from_there(daemon: Daemon, 
     assert computed == {"item_days", "fill_rates", *judging}
 
 
+@pytest.mark.sweep
 @pytest.mark.usefixtures("last_day")
 def test_a_correction_during_a_backfill_is_left_to_the_sensor_and_the_sensor_leaves_the_rest_to_the_backfill(
     daemon: Daemon, home: Home, corrected_first: Rows
@@ -216,6 +217,7 @@ def test_a_correction_during_a_backfill_is_left_to_the_sensor_and_the_sensor_lea
     assert _read_published(home) == corrected_first
 
 
+@pytest.mark.sweep
 @pytest.mark.usefixtures("last_day")
 def test_a_correction_that_a_run_stored_and_died_of_between_two_waves_is_requested_after_the_backfill(
     daemon: Daemon, home: Home, corrected_first: Rows
@@ -239,6 +241,7 @@ def test_a_correction_that_a_run_stored_and_died_of_between_two_waves_is_request
     assert _read_published(home) == corrected_first
 
 
+@pytest.mark.sweep
 def test_the_runs_of_the_sensor_go_before_those_of_a_backfill(daemon: Daemon, home: Home) -> None:
     daemon.tick()
     store = home.store
@@ -264,7 +267,7 @@ def test_a_backfill_of_all_partitions_is_left_alone_by_the_sensor(daemon: Daemon
 @pytest.mark.parametrize(
     "tags",
     [
-        {partitions.PARTITION_TAG: f"{DC}|{TINY.first}"},
+        pytest.param({partitions.PARTITION_TAG: f"{DC}|{TINY.first}"}, marks=pytest.mark.sweep),
         {partitions.RANGE_START_TAG: f"{DC}|{TINY.first}", partitions.RANGE_END_TAG: f"{DC}|{TINY.first}"},
     ],
 )

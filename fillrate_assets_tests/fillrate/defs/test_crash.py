@@ -50,9 +50,12 @@ def expected(undisturbed: Undisturbed) -> Expected:
 @pytest.mark.parametrize(
     ("where", "which"),
     [
-        *[("step", name) for name in STEPS],
-        *[("publish", number) for number in ("1", "3")],
-        *[("write", number) for number in ("1", "12", "30")],
+        ("step", "lost_cases"),
+        ("publish", "3"),
+        ("write", "12"),
+        *[pytest.param("step", name, marks=pytest.mark.sweep) for name in STEPS if name != "lost_cases"],
+        pytest.param("publish", "1", marks=pytest.mark.sweep),
+        *[pytest.param("write", number, marks=pytest.mark.sweep) for number in ("1", "30")],
     ],
 )
 def test_a_run_after_a_killed_one_leaves_what_an_undisturbed_run_leaves(

@@ -97,6 +97,7 @@ def _read_bytes(home: Home) -> dict[str, bytes]:
     return {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.is_file()}
 
 
+@pytest.mark.sweep
 def test_the_documented_command_exports_a_range(
     tiny_published_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +250,7 @@ def test_running_again_changes_no_byte(exported: Exported, tmp_path: Path, insta
     assert _read_bytes(home) == before
 
 
+@pytest.mark.sweep
 def test_a_correction_is_exported_and_a_held_day_keeps_its_last_files(
     one_day: Home, instance: dg.DagsterInstance
 ) -> None:

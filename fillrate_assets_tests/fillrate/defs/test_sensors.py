@@ -11,7 +11,7 @@ import dagster as dg
 import polars as pl
 import pytest
 import sqlalchemy as sa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fillrate_assets.core import parsing
@@ -292,6 +292,7 @@ def _reopen(home: Home, **changed: object) -> Home:
     return Home(home.directory)
 
 
+@pytest.mark.sweep
 def test_a_snapshot_delivered_again_restates_its_day_and_the_days_that_depend_on_it(ticking_longer: Ticking) -> None:
     ticking = ticking_longer
     home = ticking.home = _reopen(ticking.home, sensor__snapshot_lookback_days=36500)
@@ -322,6 +323,7 @@ def test_a_snapshot_older_than_the_days_that_are_compared_is_not_noticed(ticking
     assert ticking.tick().run_requests == []
 
 
+@pytest.mark.sweep
 def test_of_two_runs_on_one_day_the_newer_sources_win_and_the_day_is_computed_again(ticking: Ticking) -> None:
     """Runs of two Dagster instances: they do not know of each other, so they take no turns."""
     home, instance = ticking.home, ticking.instance
@@ -362,6 +364,7 @@ class Failing(ShippingRecords):
         raise PermanentFailure(msg)
 
 
+@pytest.mark.sweep
 def test_a_correction_that_a_failed_run_read_is_not_taken_for_processed_where_an_earlier_day_is_corrected(
     ticking: Ticking,
 ) -> None:
@@ -446,6 +449,7 @@ def _run_and_compare(ticking: Ticking, dc: str, day: date) -> None:
     assert _read_records(home).equals(_calculate(home, home.network.last))
 
 
+@pytest.mark.sweep
 def test_a_source_whose_clock_is_wrong_loses_nothing_before_and_after_it_is_put_right(ticking: Ticking) -> None:
     dc, days, home = ticking.home.network.dc_codes[0], ticking.home.network.ship_days, ticking.home
     ticking.tick()
@@ -494,7 +498,6 @@ def test_a_tick_that_comes_twice_requests_the_same_runs_and_they_double_nothing(
 _MOMENTS = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
 
 
-@settings(max_examples=50)
 @given(
     st.dictionaries(
         st.tuples(st.text(min_size=1), st.dates()),

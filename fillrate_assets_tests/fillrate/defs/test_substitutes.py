@@ -82,7 +82,7 @@ def _run_backwards(home: Home, instance: dg.DagsterInstance) -> None:
         home.run(instance, "DC01", day, DAYS[-1], changed=[day])
 
 
-@pytest.mark.parametrize("run", [_run_at_once, _run_day_by_day, _run_backwards])
+@pytest.mark.parametrize("run", [_run_at_once, _run_backwards, pytest.param(_run_day_by_day, marks=pytest.mark.sweep)])
 def test_every_way_of_running_credits_the_same(
     tmp_path: Path, files: Path, instance: dg.DagsterInstance, run: Callable[[Home, dg.DagsterInstance], None]
 ) -> None:
@@ -94,6 +94,7 @@ def test_every_way_of_running_credits_the_same(
     assert set(home.store.read_ledger()["state"]) == {"PUBLISHED"}
 
 
+@pytest.mark.sweep
 def test_a_late_correction_of_a_substitute_has_its_lines_computed_again(
     tmp_path: Path, files: Path, instance: dg.DagsterInstance
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fillrate_assets.inventory import schema
@@ -200,7 +200,6 @@ counts = st.tuples(st.integers(0, 3), st.integers(0, 1), st.integers(1, 4))
 sides = st.dictionaries(st.sampled_from("ABCDE"), st.tuples(counts, st.booleans()))
 
 
-@settings(max_examples=40)
 @given(source=sides, copies=st.fixed_dictionaries({"DC02": sides, "DC03": sides}))
 def test_repairs_make_all_copies_equal_and_a_second_comparison_repairs_nothing(
     source: dict[str, tuple[Count, bool]], copies: dict[str, dict[str, tuple[Count, bool]]]

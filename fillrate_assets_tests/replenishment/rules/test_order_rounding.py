@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fillrate_assets.core.decimals import CASES
@@ -50,7 +50,6 @@ def test_an_order_fills_the_gap_within_its_limits(
     assert order(gap, moq, multiple, shelf_life) == expected
 
 
-@settings(max_examples=50)
 @given(
     st.decimals(0, 500, places=4),
     st.decimals(0, 200, places=2),

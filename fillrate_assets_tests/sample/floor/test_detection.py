@@ -187,6 +187,7 @@ def run_morning(*events: Event, minutes: tuple[int, int]) -> tuple[pl.DataFrame,
     return notified, world.truth.onsets, detection.relate_units(world.masters.unit_members)
 
 
+@pytest.mark.sweep
 def test_every_onset_of_a_jam_and_of_a_dry_spell_is_notified() -> None:
     jam, dry = Event(Kind.JAM, 565, 25, "LN-01"), Event(Kind.DRY_SPELL, 595, 40)
     notified, onsets, related = run_morning(jam, dry, minutes=(555, 635))

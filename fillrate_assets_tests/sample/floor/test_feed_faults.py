@@ -55,6 +55,7 @@ def results() -> dict[str, feed_faults.FaultResult]:
     }
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(("name", "warehouses"), [*CASES.items()])
 def test_a_feed_that_fails_everywhere_is_notified_in_time_and_clears_nothing(
     results: dict[str, feed_faults.FaultResult], name: str, warehouses: int

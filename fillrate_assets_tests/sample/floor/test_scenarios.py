@@ -68,12 +68,14 @@ def test_frames_are_of_their_schemas(day: World) -> None:
         assert frame.height > 0
 
 
+@pytest.mark.sweep
 def test_a_scenario_is_the_same_every_time(day: World) -> None:
     again = list_frames(simulate(ONE_DAY))
     for name, frame in list_frames(day).items():
         assert_frame_equal(frame, again[name], check_exact=True)
 
 
+@pytest.mark.sweep
 def test_a_warehouse_does_not_depend_on_the_others(day: World) -> None:
     alone = [list_frames(simulate(ONE_DAY, [number])) for number in (1, 2, 3)]
     for name, frame in list_frames(day).items():
@@ -87,7 +89,7 @@ def test_another_seed_is_another_floor(day: World) -> None:
     assert not theirs.equals(ours)
 
 
-@pytest.mark.parametrize("name", ["healthy", "unseen: healthy"])
+@pytest.mark.parametrize("name", ["healthy", pytest.param("unseen: healthy", marks=pytest.mark.sweep)])
 def test_a_healthy_floor_has_no_onset_and_every_buffer_in_its_band(name: str) -> None:
     world = simulate(replace(SCENARIOS[name], warehouses=2, days=2))
     assert world.truth.events.is_empty()
@@ -146,6 +148,7 @@ def test_every_path_is_a_unit_and_every_pool_has_a_total() -> None:
     assert total.group_by("role").len()["len"].unique().to_list() == [floor.pools.count("PACK")]
 
 
+@pytest.mark.sweep
 def test_pick_may_have_a_total_of_the_induct_paths_instead_of_induct_or_beside_it() -> None:
     numbers = (1, 2, 3)
     members = simulate(ONE_DAY, numbers).masters.unit_members
