@@ -56,10 +56,14 @@ def find_restatements(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame
         *(pl.when(_any_differs_expr(names)).then(pl.lit(cause)) for cause, names in _CAUSES.items()),
         pl.lit(_OTHERWISE),
     )
-    values = [
-        _select_differing(changed.filter(had_estimates) if name in _ESTIMATES else changed, name, cause)
-        for name in fields
-    ]
+    moved = [_describe_expr(name, had_estimates if name in _ESTIMATES else pl.lit(True)) for name in fields]  # noqa: FBT003 - a value of the frame
+    values = (
+        changed.select(*KEY, cause.alias("cause"), pl.concat_list(moved).list.drop_nulls().alias("value"))
+        .explode("value")
+        .filter(pl.col("value").is_not_null())
+        .unnest("value")
+        .select(*KEY, "field", "before", "after", "cause")
+    )
     whole = came_or_went.select(
         *KEY,
         pl.lit(RECORD).alias("field"),
@@ -67,7 +71,7 @@ def find_restatements(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame
         pl.when(pl.col("new_hash").is_null()).then(pl.lit("absent")).otherwise(pl.lit("present")).alias("after"),
         pl.lit("orders, shipments or snapshot of the day corrected").alias("cause"),
     )
-    return pl.concat([*values, whole]).sort(*KEY, "field")
+    return pl.concat([values, whole]).sort(*KEY, "field")
 
 
 def _is_out_expr(version: str) -> pl.Expr:
@@ -81,12 +85,13 @@ def _any_differs_expr(fields: tuple[str, ...]) -> pl.Expr:
     )
 
 
-def _select_differing(changed: pl.DataFrame, name: str, cause: pl.Expr) -> pl.DataFrame:
+def _describe_expr(name: str, applies: pl.Expr) -> pl.Expr:
+    """Describe a value that differs; null where it does not."""
     before, after = pl.col("old").struct.field(name), pl.col("new").struct.field(name)
-    return changed.filter(before.ne_missing(after)).select(
-        *KEY,
-        pl.lit(name).alias("field"),
-        before.cast(pl.String).alias("before"),
-        after.cast(pl.String).alias("after"),
-        cause.alias("cause"),
+    return pl.when(applies & before.ne_missing(after)).then(
+        pl.struct(
+            pl.lit(name).alias("field"),
+            before.cast(pl.String).alias("before"),
+            after.cast(pl.String).alias("after"),
+        )
     )
