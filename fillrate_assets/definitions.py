@@ -50,7 +50,7 @@ from fillrate_assets.inventory.snapshot_store import SNAPSHOTS, SnapshotFeed
 from fillrate_assets.notifications import signed_links
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
 from fillrate_assets.notifications.platform_outbox import Outbox
-from fillrate_assets.orchestration import resources
+from fillrate_assets.orchestration import resources, run_leases
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager
 from fillrate_assets.orchestration.run_concurrency import DcLock
@@ -338,7 +338,7 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
             replenishment_assets.build_sensor(),
         ],
         # A multiprocess step costs 2 CPU-seconds before it does anything; an in-process one, a sixteenth.
-        executor=dg.in_process_executor,
+        executor=run_leases.define_executor(settings.sensor.run_lease_seconds),
         resources=by_key,
     )
 

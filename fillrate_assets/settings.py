@@ -195,6 +195,10 @@ class Sensor(_Section):
     partition_retry_delay_minutes: int = Field(default=15, gt=0)
     """Delay before a DC and day that failed is requested again; doubles with every attempt up to 6 hours."""
 
+    run_lease_seconds: float = Field(default=60, ge=6)
+    """How long the lease of a run holds, which its process renews six times in between: one that has lapsed is of a
+    process that is gone."""
+
 
 class Estimate(_Section):
     """How demand that could not be ordered is estimated."""

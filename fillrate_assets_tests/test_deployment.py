@@ -141,10 +141,14 @@ def test_every_instance_queues_and_watches_runs_alike() -> None:
         _read_yaml(path)
         for path in (ROOT / "dagster.yaml", DEPLOY / "dagster.yaml", DEPLOY / "deployment_settings.yaml")
     )
-    for name in ("run_coordinator", "run_monitoring", "concurrency", "telemetry", "nux"):
+    for name in ("run_coordinator", "run_monitoring", "run_retries", "concurrency", "telemetry", "nux"):
         assert server.get(name) == embedded.get(name), name
     assert plus["concurrency"] == embedded["concurrency"]
-    assert plus["run_monitoring"] == {k: v for k, v in embedded["run_monitoring"].items() if k != "enabled"}
+    # Who asks for leases, and how often, is Dagster+'s own.
+    unset = {"enabled", "poll_interval_seconds"}
+    for name in ("run_monitoring", "run_retries"):
+        assert plus[name] == {k: v for k, v in embedded[name].items() if k not in unset}
+    assert embedded["run_launcher"] == LAUNCHERS["here"]
 
 
 def test_every_deployment_loads_the_same_code() -> None:

@@ -177,7 +177,8 @@ def test_a_backfill_whose_run_was_killed_is_taken_up_from_there(daemon: Daemon, 
     (killed,) = daemon.dequeue()
     assert killed.status == dg.DagsterRunStatus.STARTED
     assert daemon.dequeue() == [], "nothing follows on the DC while Dagster shows it as started"
-    # As `run_monitoring` does, or an operator in the UI.
+    # As after the last of the retries.
+    daemon.instance.add_run_tags(killed.run_id, {"dagster/max_retries": "0"})
     daemon.instance.report_run_failed(killed)
     assert daemon.finish(backfill) == "COMPLETED_FAILED"
     scope = partitions.find_rectangle(killed.tags)
