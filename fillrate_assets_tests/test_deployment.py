@@ -187,9 +187,17 @@ def test_the_image_makes_an_instance_of_the_launcher_that_is_chosen(launcher: st
     assert _read_yaml(tmp_path / "workspace.yaml") == _read_yaml(DEPLOY / "workspace.yaml")
 
 
+def test_the_image_leaves_an_instance_alone_that_it_has_not_made(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("of: a chart\n")
+    assert _start_image(tmp_path, DAGSTER_RUN_LAUNCHER="kubernetes").returncode == 0
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("dagster.yaml", "of: a chart\n")]
+
+
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_each_launcher_takes_its_configuration(launcher: str) -> None:
+def test_each_launcher_takes_its_configuration(launcher: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given = LAUNCHERS[launcher]
+    for name in re.findall(r"'env': '(\w+)'", str(given)):
+        monkeypatch.setenv(name, "given")
     kind = getattr(importlib.import_module(given["module"]), given["class"])
     assert process_config(kind.config_type(), given.get("config", {})).success
     assert not process_config(kind.config_type(), {"no_such_setting": 1}).success

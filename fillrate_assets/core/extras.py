@@ -24,6 +24,8 @@ Extra = Literal[
     "infrastructure",
     "sample",
     "excel",
+    "celery",
+    "kubernetes",
 ]
 
 PACKAGES: Final[dict[Extra, tuple[str, ...]]] = {
@@ -40,6 +42,8 @@ PACKAGES: Final[dict[Extra, tuple[str, ...]]] = {
     "infrastructure": ("aws_cdk",),
     "sample": ("numpy", "simpy"),
     "excel": ("openpyxl",),
+    "celery": ("dagster_celery", "redis"),
+    "kubernetes": ("dagster_k8s",),
 }
 """The modules that show whether an extra is installed."""
 

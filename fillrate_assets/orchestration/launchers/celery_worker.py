@@ -1,0 +1,22 @@
+"""What a worker of Celery works at: runs of the instance of `DAGSTER_HOME`, by the broker that its launcher names.
+
+celery --app fillrate_assets.orchestration.launchers.celery_worker worker --queues dagster --concurrency 1
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+from dagster_celery.tasks import create_execute_job_task
+
+from fillrate_assets.core.errors import PermanentFailure
+from fillrate_assets.orchestration.launchers.celery import WatchedCeleryRunLauncher
+
+with dg.DagsterInstance.get() as _instance:
+    _launcher = _instance.run_launcher
+    if not isinstance(_launcher, WatchedCeleryRunLauncher):
+        _problem = f"dagster.yaml launches runs by {type(_launcher).__name__}: set DAGSTER_RUN_LAUNCHER to celery"
+        raise PermanentFailure(_problem)
+    app = _launcher.celery
+    """The application of Celery."""
+
+create_execute_job_task(app)
