@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from fillrate_assets_tests.factories.web_floor import Floor, serve
+from fillrate_assets_tests.fixtures.accessibility import SCREENS, Screen
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +34,9 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=program)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def screens(pytestconfig: pytest.Config) -> Sequence[Screen]:
+    """Those on which pages are looked at: a dark phone; all of them in a sweep."""
+    return SCREENS if pytestconfig.getoption("sweep") else SCREENS[:1]

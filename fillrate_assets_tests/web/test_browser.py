@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from fillrate_assets_tests.factories.web_floor import Floor
+from fillrate_assets_tests.fixtures.accessibility import Screen, find_violations
 
 PHONE: Final[ViewportSize] = {"width": 360, "height": 740}
 MIN_TAP: Final = 44
@@ -107,3 +108,14 @@ def test_a_sample_is_gone_through(floor: Floor, phone: Page, tmp_path: Path) -> 
     phone.get_by_role("button", name="Record the problem").tap()
     expect(phone.get_by_role("status")).to_contain_text("2 of 10")
     assert {row["answer"] for row in floor.read_rows()} == {"NO_PROBLEM", "MISSED_PROBLEM"}
+
+
+def test_axe_finds_nothing_where_alerts_are_answered(
+    floor: Floor, chromium: Browser, screens: Sequence[Screen]
+) -> None:
+    page, found = chromium.new_context().new_page(), list[str]()
+    for link in (floor.link_alert(), floor.link_missed(), floor.link_audit()):
+        page.goto(link)
+        found += find_violations(page, screens)
+    page.context.close()
+    assert found == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, timedelta
 from html import unescape
 from pathlib import Path
@@ -24,6 +24,7 @@ from fillrate_assets.web.security_headers import HEADERS
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import TICK, make_tick
 from fillrate_assets_tests.factories.control_room import FULL, LABEL, LANE, OTHER, Room, serve_room
+from fillrate_assets_tests.fixtures.accessibility import Screen, find_violations
 
 PROXY: Final = ProxyHeaders("X-User", "X-Groups", ["127.0.0.1/32"], {"leads": ["dc_manager:DC02"]})
 SHOWN: Final = ("Chicago", "PICK", "94", "associates")
@@ -211,6 +212,18 @@ def test_it_fits_a_phone_a_tablet_and_a_wall(
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") == width
     context.close()
+
+
+def test_axe_finds_nothing_in_the_control_room(room: Room, chromium: Browser, screens: Sequence[Screen]) -> None:
+    token = room.sign_in("operator").cookies["fillrate_session"]
+    page = chromium.new_context().new_page()
+    page.goto(f"{room.base_url}/enter/{token}")
+    found = find_violations(page, screens)
+    for path in ("W1", FULL, "W1/maintenance", "W1/on-call", "incidents"):
+        page.goto(f"{room.base_url}/floor/{path}")
+        found += find_violations(page, screens)
+    page.context.close()
+    assert found == []
 
 
 # --- charts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from playwright.sync_api import Browser, expect
@@ -11,6 +12,7 @@ from fillrate_assets.web.access import Person
 from fillrate_assets.web.authentication import COOKIE
 from fillrate_assets.web.operations.views import VIEWS
 from fillrate_assets_tests.factories.operations import CHANGES, SIGNER, make_letter, make_operations
+from fillrate_assets_tests.fixtures.accessibility import Screen, find_violations
 from fillrate_assets_tests.fixtures.served_app import serve_app
 
 
@@ -38,3 +40,18 @@ def test_a_phone_shows_and_tries_again_without_script(chromium: Browser, tmp_pat
         page.reload()
     context.close()
     assert [(action.actor, action.subject) for action in operations.list_logged()] == [("Lee", CHANGES)]
+
+
+def test_axe_finds_nothing_in_operations(chromium: Browser, screens: Sequence[Screen], tmp_path: Path) -> None:
+    operations, listening = make_operations(tmp_path), socket.create_server(("127.0.0.1", 0))
+    operations.base_url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    session = SIGNER.sign(Person.with_grants("", ["operator"]))
+    context, found = chromium.new_context(), list[str]()
+    with serve_app(operations.build_app(), listening):
+        context.add_cookies([{"name": COOKIE, "value": session, "url": operations.base_url}])
+        page = context.new_page()
+        for path in ("", *(f"/{view}" for view in VIEWS)):
+            page.goto(f"{operations.base_url}/operations{path}")
+            found += find_violations(page, screens)
+    context.close()
+    assert found == []

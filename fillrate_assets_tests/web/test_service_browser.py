@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -25,6 +26,7 @@ from fillrate_assets.web.authentication import COOKIE
 from fillrate_assets_tests.conftest import copy_home
 from fillrate_assets_tests.factories.service import NOW, SIGNER, Service
 from fillrate_assets_tests.factories.web_floor import POLICY, SECRET
+from fillrate_assets_tests.fixtures.accessibility import Screen, find_violations, open_with_script
 from fillrate_assets_tests.fixtures.served_app import serve_app
 
 MOST_CLICKS: Final = 4
@@ -197,3 +199,29 @@ def test_it_fits_a_phone_and_a_tablet(reader: Reader, width: int, scheme: str) -
     reader.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     reader.page.reload()
     assert reader.page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_axe_finds_nothing_on_any_kind_of_page(reader: Reader, screens: Sequence[Screen]) -> None:
+    base, waiting, kinds, found = reader.page.url.removesuffix("/service"), ["/service"], {"/service"}, list[str]()
+    page = open_with_script(reader.page)
+    while waiting:
+        path = waiting.pop()
+        page.goto(f"{base}{path}")
+        found += find_violations(page, screens)
+        for link in page.locator("a").evaluate_all("all => all.map(each => each.href)"):
+            path, kind = link.removeprefix(base), _find_kind(link)
+            if kind not in kinds and path != link and "format=" not in link:
+                kinds.add(kind)
+                waiting.append(path)
+    page.context.close()
+    assert found == []
+    of_one = {f"/service/{kind}/*" for kind in ("dc", "vendor", "department", "customer", "item", "item/*")}
+    assert kinds >= {*of_one, "/service?table", "/service/contract", "/changes", "/views"}
+
+
+def _find_kind(link: str) -> str:
+    """Find of what kind a page is: its path without names, and whether it shows one table whole."""
+    address = urlsplit(link)
+    _, *parts = address.path.split("/")
+    kind = "/".join(["", *parts[:2], *("*" for _ in parts[2:])])
+    return f"{kind}?table" if "table=" in address.query else kind
