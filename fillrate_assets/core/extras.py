@@ -35,7 +35,7 @@ PACKAGES: Final[dict[Extra, tuple[str, ...]]] = {
     "redshift": ("sqlalchemy_redshift", "psycopg2"),
     "postgres": ("psycopg",),
     "aws": ("boto3",),
-    "web": ("starlette", "uvicorn", "itsdangerous"),
+    "web": ("authlib", "httpx2", "starlette", "uvicorn", "itsdangerous"),
     "fulfillment": ("dbos",),
     "fulfillment-aws": ("aws_lambda_powertools", "boto3"),
     "telemetry": ("opentelemetry",),

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from fillrate_assets.core import parsing
 from fillrate_assets.core.codes import MAX_LENGTH
 from fillrate_assets.core.partition_key import PartitionKey
+from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import demand_schema
 from fillrate_assets.fillrate.rules.network_factor import compute_network_versions
 from fillrate_assets.storage import bulk_insert, sql
@@ -25,6 +26,17 @@ from fillrate_assets.storage.tables import declare_table
 NETWORK_DAYS: Final = declare_table(demand_schema.NETWORK_DAYS, lengths={"dc": MAX_LENGTH})
 
 _KEY: Final = ["dc", "ship_date"]
+_VERSIONED: Final = TableSchema(
+    NETWORK_DAYS.name,
+    demand_schema.NETWORK_DAYS.key,
+    tuple(
+        column
+        for column in demand_schema.NETWORK_DAYS.columns
+        if column.name not in {"usual_version", "usual_at", "observed_items"}
+    ),
+)
+"""What versions are made of: they are read of every day of every DC."""
+
 _OF_DC: Final = ["usual_version", "observed_items"]
 _OF_COMPARISON: Final = ["compared_version", "factors_version", *demand_schema.FACTOR_FITS.names[len(_KEY) :]]
 
@@ -42,13 +54,13 @@ class NetworkStore:
         with self.database.connect() as connection:
             return _select(connection, dcs, first, last)
 
-    def read_versions(self, dcs: Sequence[str]) -> dict[PartitionKey, str | None]:
-        """Read by DC and ship date what records are to follow; of one DC alone there is nothing."""
-        days = self.read(dcs)
+    def read_versions(self, dcs: Sequence[str]) -> pl.DataFrame:
+        """Read what the days of DCs are to follow, as `NETWORK_VERSIONS`; of one DC alone there is nothing."""
+        with self.database.connect() as connection:
+            days = _select(connection, dcs, None, None, _VERSIONED)
         if days["dc"].n_unique() <= 1:
-            return {}
-        versions = compute_network_versions(days.lazy()).collect()
-        return {PartitionKey(dc, day): version for dc, day, version in versions.iter_rows()}
+            return demand_schema.NETWORK_VERSIONS.make_empty().collect()
+        return compute_network_versions(days.lazy()).collect()
 
     def record_usual(self, found: pl.DataFrame, *, now: datetime) -> None:
         """Record what is usual of days of a DC; what did not change is left untouched.
@@ -90,15 +102,19 @@ def _read_same_days(connection: sa.Connection, found: pl.DataFrame) -> pl.DataFr
 
 
 def _select(
-    connection: sa.Connection, dcs: Sequence[str] | None, first: date | None, last: date | None
+    connection: sa.Connection,
+    dcs: Sequence[str] | None,
+    first: date | None,
+    last: date | None,
+    table: TableSchema = demand_schema.NETWORK_DAYS,
 ) -> pl.DataFrame:
-    chosen = sa.select(*[NETWORK_DAYS.c[name] for name in demand_schema.NETWORK_DAYS.names]).where(
+    chosen = sa.select(*[NETWORK_DAYS.c[name] for name in table.names]).where(
         *([NETWORK_DAYS.c.dc.in_(dcs)] if dcs is not None else []),
         *([NETWORK_DAYS.c.ship_date >= first] if first else []),
         *([NETWORK_DAYS.c.ship_date <= last] if last else []),
     )
     rows = sql.select(connection, chosen).lazy()
-    return parsing.parse_frame(rows, demand_schema.NETWORK_DAYS, table=NETWORK_DAYS.name).sort(_KEY).collect()
+    return parsing.parse_frame(rows, table, table=NETWORK_DAYS.name).sort(_KEY).collect()
 
 
 def _update(connection: sa.Connection, rows: pl.DataFrame, names: Sequence[str], **more: datetime) -> None:

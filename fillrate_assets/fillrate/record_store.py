@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final
@@ -78,6 +78,9 @@ SUBSTITUTES: Final = "a substitute for its lines changed on another ship date; i
 _RESTATED: Final = sa.select(
     *[RESTATEMENTS.c[name] for name in schema.RESTATEMENTS.names], RESTATEMENTS.c.run_id, RESTATEMENTS.c.restated_at
 )
+_MOST_NAMED: Final = 500
+"""DCs in a query; of more, the whole table is read."""
+
 _TOTALS: Final = ("dc", "ship_date", "ordered_cases", "shipped_cases")
 
 
@@ -168,6 +171,19 @@ class RecordStore:
     def read_ledger(self, dc: str | None = None) -> pl.DataFrame:
         """Read what was processed, of one DC or all, as `LEDGER`."""
         return self._read(schema.LEDGER, LEDGER, *([LEDGER.c.dc == dc] if dc else []))
+
+    def read_ledger_of(self, dcs: Collection[str], since: date | None = None) -> pl.DataFrame:
+        """Read the `LEDGER` of some DCs, and that of all DCs from a ship date on."""
+        if len(dcs) > _MOST_NAMED:
+            return self.read_ledger()
+        recent = [LEDGER.c.ship_date >= since] if since else []
+        return self._read(schema.LEDGER, LEDGER, sa.or_(LEDGER.c.dc.in_(sorted(dcs)), *recent))
+
+    def read_followed(self) -> pl.DataFrame:
+        """Read of every day what it followed of other DCs: dc, ship_date, state and network_version."""
+        names = ("dc", "ship_date", "network_version", "state")
+        columns = tuple(column for column in schema.LEDGER.columns if column.name in names)
+        return self._read(TableSchema("ledger", schema.LEDGER.key, columns), LEDGER)
 
     def count_loader_rejects(self) -> pl.DataFrame:
         """Count the rows that loaders rejected, of which most name no day: table, dc, ship_date, reason, rows."""

@@ -493,3 +493,20 @@ def test_the_first_records_of_a_day_that_was_published_without_any_are_no_restat
     # It had records: that they come back is one.
     (last,) = store.publish([_make_day(*rows)], run_id="last", now=LATER)
     assert last.restated == 2
+
+
+def test_a_tick_reads_the_ledger_of_some_dcs_and_of_late_days(store: RecordStore) -> None:
+    older, newer = date(2026, 1, 4), date(2026, 2, 1)
+    days = [replace(_make_day(ship_date=day), dc=dc) for dc in ("DC01", "DC02") for day in (older, newer)]
+    store.publish([replace(day, records=day.records.clear()) for day in days], run_id="r1", now=AT)
+
+    def read(dcs: set[str], since: date | None = None) -> list[tuple[str, date]]:
+        return store.read_ledger_of(dcs, since).select("dc", "ship_date").rows()
+
+    assert read(set()) == []
+    assert read({"DC01"}) == [("DC01", older), ("DC01", newer)]
+    assert read({"DC01"}, newer) == [("DC01", older), ("DC01", newer), ("DC02", newer)]
+    assert store.read_ledger_of({"DC01", "DC02"}).equals(store.read_ledger())
+    assert len(read({f"DC{number}" for number in range(501)})) == 4
+    followed = store.read_followed()
+    assert followed.equals(store.read_ledger().select(followed.columns))

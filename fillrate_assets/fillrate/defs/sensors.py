@@ -54,16 +54,16 @@ def new_orders(
         text = "the watermark of %s, %s, is later than anything there: everything is compared with the ledger"
         context.log.warning(text, source, stored[source])
     active = record_store.read_active_dcs()
-    found = sources.read_changes(active, marks, now)
+    found, network = sources.read_changes(active, marks, now), network_store.read_versions(active)
     plan = change_planner.plan_runs(
         found,
-        record_store.read_ledger().filter(pl.col("dc").is_in(active)),
+        _read_ledger(record_store, found, network).filter(pl.col("dc").is_in(active)),
         _begin_anew_if_unreadable(context, lambda: read_cursor(context.cursor, now)),
         now=now,
         retry_delay=timedelta(minutes=settings.sensor.partition_retry_delay_minutes),
         max_requests=settings.sensor.max_runs_per_sensor_tick,
         in_progress=_find_days_in_progress(context.instance),
-        network=network_store.read_versions(active),
+        network=network,
     )
     if plan.left_out:
         context.log.info("%d more runs wait for the next tick: max_runs_per_sensor_tick is exceeded", plan.left_out)
@@ -201,6 +201,17 @@ def write_cursor(attempts: Mapping[PartitionKey, Attempt]) -> str:
             for (dc, day), attempt in sorted(attempts.items())
         ]
     )
+
+
+def _read_ledger(record_store: RecordStore, found: Mapping[str, pl.DataFrame], network: pl.DataFrame) -> pl.DataFrame:
+    """Read the ledger of the days that snapshots are compared of, and of DCs with an older day that may be due."""
+    followed = record_store.read_followed()
+    due = [*followed.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows()]
+    due += change_planner.find_unfollowed(network, followed)
+    due += [pair for of_source in found.values() for pair in of_source.select("dc", "ship_date").iter_rows()]
+    since = found["snapshots"]["ship_date"].min()
+    first = since if isinstance(since, date) else None
+    return record_store.read_ledger_of({dc for dc, day in due if first is None or day < first}, first)
 
 
 def _find_days_in_progress(instance: dg.DagsterInstance) -> set[PartitionKey]:

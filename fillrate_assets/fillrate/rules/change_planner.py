@@ -83,7 +83,7 @@ def plan_runs(  # noqa: PLR0913 - what a tick has read and what settings say
     retry_delay: timedelta,
     max_requests: int,
     in_progress: Collection[PartitionKey] = (),
-    network: Mapping[PartitionKey, str | None] | None = None,
+    network: pl.DataFrame | None = None,
 ) -> Plan:
     """Compare the sources with the ledger and decide which runs to request.
 
@@ -97,11 +97,11 @@ def plan_runs(  # noqa: PLR0913 - what a tick has read and what settings say
         retry_delay: wait this long before a first retry.
         max_requests: request no more runs than this; what was requested least often goes first.
         in_progress: pairs that a run or a backfill is about to publish; what it does not read stays ahead until then.
-        network: by pair, the version of what it is to follow of other DCs.
+        network: `NETWORK_VERSIONS`: what pairs are to follow of other DCs; by default there are none.
 
     """
-    versions, ahead = _compare_versions(found, ledger)
-    unfollowed = find_unfollowed(network or {}, ledger)
+    unfollowed = {} if network is None else find_unfollowed(network, ledger)
+    versions, ahead = _compare_versions(found, ledger, unfollowed)
     versions |= {pair: f"{versions[pair]}, network {version}" for pair, version in unfollowed.items()}
     held = set(map(PartitionKey._make, ledger.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows()))
     waiting: dict[PartitionKey, Attempt] = {}
@@ -170,13 +170,24 @@ def is_older(read: Mapping[str, Any], recorded: Mapping[str, Any]) -> bool:
     return False
 
 
-def find_unfollowed(network: Mapping[PartitionKey, str | None], ledger: pl.DataFrame) -> dict[PartitionKey, str | None]:
-    """Find the published days whose records were made with other factors, or another weight, than there are now."""
-    published = ledger.filter(pl.col("state") == "PUBLISHED").select("dc", "ship_date", "network_version")
+def find_unfollowed(network: pl.DataFrame, ledger: pl.DataFrame) -> dict[PartitionKey, str | None]:
+    """Find the published days whose records were made with other factors, or another weight, than there are now.
+
+    Args:
+        network: `NETWORK_VERSIONS`.
+        ledger: `LEDGER`.
+
+    Returns:
+        What they are to follow.
+
+    """
+    published = ledger.filter(pl.col("state") == "PUBLISHED").select("dc", "ship_date", made="network_version")
+    moved = published.join(network, on=["dc", "ship_date"], how="inner").filter(
+        pl.col("network_version").ne_missing(pl.col("made"))
+    )
     return {
-        pair: network[pair]
-        for dc, day, version in published.iter_rows()
-        if (pair := PartitionKey(dc, day)) in network and network[pair] != version
+        PartitionKey(dc, day): version
+        for dc, day, version in moved.select("dc", "ship_date", "network_version").iter_rows()
     }
 
 
@@ -188,10 +199,12 @@ def find_pending_changes(
 
 
 def _compare_versions(
-    found: Mapping[str, pl.DataFrame], ledger: pl.DataFrame
+    found: Mapping[str, pl.DataFrame], ledger: pl.DataFrame, also: Collection[PartitionKey] = ()
 ) -> tuple[dict[PartitionKey, str], dict[PartitionKey, datetime | None]]:
-    """Return the version that the sources hold of every pair, and the pairs of which it is ahead of the ledger.
+    """Return the version that the sources hold of pairs, and the pairs of which it is ahead of the ledger.
 
+    The pairs are those that a source was found to hold, those that are held, and others that are named: of years of a
+    thousand DCs, a tick looks at a few.
     Where a source is not ahead, the ledger counts: a tick may find less of a pair than an earlier one did.
     Snapshots count once lines of the pair were processed: before, the run that its orders start reads them anyhow,
     and a closed day has snapshots too.
@@ -201,6 +214,10 @@ def _compare_versions(
     for source in SOURCES:
         renamed = {"processed_at": f"{source}_found_at", "lines": f"{source}_found_rows"}
         pairs = pairs.join(found[source].rename(renamed), on=key, how="full", coalesce=True)
+    was_found = pl.any_horizontal(pl.col(f"{source}_found_rows").is_not_null() for source in SOURCES)
+    named = pl.DataFrame(sorted(also), schema=[(name, pairs.schema[name]) for name in key], orient="row")
+    looked_at = was_found | (pl.col("state") == "HELD").fill_null(value=False)
+    pairs = pl.concat([pairs.filter(looked_at), pairs.filter(~looked_at).join(named, on=key, how="semi")])
     versions = {}
     newest: dict[PartitionKey, datetime | None] = {}
     for row in pairs.iter_rows(named=True):

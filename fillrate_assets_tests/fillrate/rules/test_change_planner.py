@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.fillrate import schema
+from fillrate_assets.fillrate.demand_schema import NETWORK_VERSIONS
 from fillrate_assets.fillrate.rules.change_planner import (
     SOURCES,
     VERSIONS,
@@ -60,6 +61,9 @@ def _plan(
         "snapshots": _make_versions(snapshots or {}),
     }
     limits = {"max_requests": 1000, **more}
+    if "network" in limits:
+        rows = [(*pair, version) for pair, version in limits["network"].items()]
+        limits["network"] = pl.DataFrame(rows, schema=NETWORK_VERSIONS.polars, orient="row")
     return plan_runs(found, _make_ledger(ledger or {}), attempts or {}, now=now, retry_delay=RETRY, **limits)
 
 
