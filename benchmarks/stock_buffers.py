@@ -23,10 +23,10 @@ import polars as pl
 from benchmarks import baseline_backtest
 from fillrate_assets.core.decimals import RATE, format_percent
 from fillrate_assets.fillrate import schema as fillrate_schema
-from fillrate_assets.fillrate.rules import rolling_baseline, weekday_index
+from fillrate_assets.fillrate.rules import weekday_index
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.replenishment import schema
-from fillrate_assets.replenishment.rules import comparison_formulas, forecast_errors, protection_forecast
+from fillrate_assets.replenishment.rules import comparison_formulas, forecast_errors, protection_forecast, usual_demand
 from fillrate_assets.replenishment.rules.stock_buffers import recommend_buffers
 from fillrate_assets.replenishment.rules.supply_terms import DefaultTerms, resolve_terms
 
@@ -78,7 +78,8 @@ def score(sales: pl.DataFrame) -> Iterator[pl.DataFrame]:
     made = days[LOOK_BACK_DAYS : 1 - WINDOW_DAYS]
     ship_days = sales.lazy().select("dc", "ship_date").unique()
     item_days = _make_item_days(sales)
-    levels = rolling_baseline.compute_rolling_averages(item_days, made).select(schema.LEVELS.names).collect()
+    sold = sales.filter(pl.col("instock") == "Y").select(schema.DEMAND.names)
+    levels = pl.concat(usual_demand.compute_levels(sold.lazy(), day).collect() for day in made)
     indices = weekday_index.compute_weekday_indices(item_days, made).select(schema.WEEKDAY_INDICES.names).collect()
     known = levels.select(_KEY).join(sales.select("dc", "item", "department", "vendor").unique(), on=["dc", "item"])
     terms = _make_terms(known)
@@ -86,7 +87,6 @@ def score(sales: pl.DataFrame) -> Iterator[pl.DataFrame]:
     forecasts = protection_forecast.forecast_protection(terms.lazy(), levels.lazy(), *frames).collect()
     whole = sales.filter("never_out").select(schema.DEMAND.names)
     errors = forecast_errors.measure_errors(forecasts.lazy(), whole.lazy(), *frames).collect()
-    sold = sales.filter(pl.col("instock") == "Y").select(schema.DEMAND.names)
     for day in days[FIRST_SCORED : 1 - WINDOW_DAYS : WINDOW_DAYS]:
         yield from _score_day(day, terms, forecasts, errors, sold)
 

@@ -133,14 +133,7 @@ UPSTREAM = {
     "copies": {"stock_changes"},
     "reconciliation": {"stock", "copies"},
     "inventory_health": {"reconciliation"},
-    "protection_forecasts": {
-        "published_records",
-        "rolling_averages",
-        "weekday_indices",
-        "instock_snapshots",
-        "item_days",
-        "items",
-    },
+    "protection_forecasts": {"published_records", "weekday_indices", "instock_snapshots", "item_days", "items"},
     "forecast_errors": {"published_records", "protection_forecasts", "weekday_indices", "item_days"},
     "stock_buffer_recommendations": {
         "published_records",

@@ -66,7 +66,7 @@ LEVELS: Final = TableSchema(
     ("dc", "item", "ship_date"),
     (_DC, _ITEM, _SHIP_DATE, _define_cases("level_cases", "Usual demand of a ship day, from the days before it")),
 )
-"""What is usual, as the estimate of lost cases has it."""
+"""What is usual, steadied more than the level of the estimate of lost cases (decision 0364)."""
 
 WEEKDAY_INDICES: Final = TableSchema(
     "weekday_indices",

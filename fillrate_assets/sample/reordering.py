@@ -20,7 +20,7 @@ from fillrate_assets.core.decimals import PLACES, RATE, to_cases
 from fillrate_assets.fillrate import schema as fillrate_schema
 from fillrate_assets.fillrate.rules import rolling_baseline, weekday_index
 from fillrate_assets.replenishment import schema
-from fillrate_assets.replenishment.rules import comparison_formulas, forecast_errors, protection_forecast
+from fillrate_assets.replenishment.rules import comparison_formulas, forecast_errors, protection_forecast, usual_demand
 from fillrate_assets.replenishment.rules.ship_days_ahead import project_ship_days
 from fillrate_assets.replenishment.rules.stock_buffers import recommend_buffers
 from fillrate_assets.replenishment.rules.supply_terms import DefaultTerms, resolve_terms
@@ -36,9 +36,6 @@ WARM_UP_DAYS: Final = 63
 SETTLING_DAYS: Final = 28
 """Days after it that are not counted: what was on order then has to arrive."""
 _OWN_COVER_DAYS: Final = 3.0
-_STEADYING: Final = 24
-"""k of the levels: the sample's demand does not drift, so that four weeks say more of an item than the last one."""
-
 _LEAD_DAYS: Final = (2, 4, 7, 10)
 _REVIEWS: Final = (1, 7)
 _LATE_ENDS: Final = 0.5
@@ -276,8 +273,8 @@ class _Loop:
         terms = self._terms.with_columns(pl.lit(day).alias("ship_date"), self._choose_quantiles(policies)).lazy()
         indices = weekday_index.compute_weekday_indices(item_days, [day]).select(schema.WEEKDAY_INDICES.names).collect()
         self._indices = pl.concat([self._indices, indices])
-        averages = rolling_baseline.compute_rolling_averages(item_days, [day], steadying=_STEADYING)
-        levels = averages.select(schema.LEVELS.names)
+        averages = rolling_baseline.compute_rolling_averages(item_days, [day])
+        levels = usual_demand.compute_levels(_select_demand(item_days), day)
         forecasts = protection_forecast.forecast_protection(terms, levels, ship_days, indices.lazy()).collect()
         self._learn(day, forecasts, item_days, ship_days)
         baselines = averages.select(*_KEY, "baseline_cases").collect()

@@ -28,6 +28,7 @@ from fillrate_assets.replenishment.rules.ship_days_ahead import LOOK_BACK_WEEKS,
 from fillrate_assets.replenishment.rules.stock_buffers import recommend_buffers
 from fillrate_assets.replenishment.rules.stock_positions import resolve_positions
 from fillrate_assets.replenishment.rules.supply_terms import DefaultTerms, list_protection_lengths, resolve_terms
+from fillrate_assets.replenishment.rules.usual_demand import LOOK_BACK_DAYS, compute_levels
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 
@@ -47,7 +48,7 @@ _DAYS_AT_ONCE: Final = 31
 
 _INTERVAL_SECONDS: Final = 300
 _POOLED_DAYS: Final = error_rules.POOLED_WEEKS * 7
-_SHIP_DAYS_DAYS: Final = LOOK_BACK_WEEKS * 7
+_FORECAST_DAYS: Final = max(LOOK_BACK_WEEKS * 7, LOOK_BACK_DAYS)
 
 
 def _read_from(name: str, days: int | None = None) -> dg.AssetIn:
@@ -72,10 +73,9 @@ _FOLLOW_RECORDS: Final = follow(PUBLISHED)
     automation_condition=_FOLLOW_RECORDS,
     deps=[PUBLISHED],
     ins={
-        "rolling_averages": _read_from("rolling_averages"),
         "weekday_indices": _read_from("weekday_indices"),
         "instock_snapshots": _read_from("instock_snapshots"),
-        "item_days": _read_from("item_days", _SHIP_DAYS_DAYS),
+        "item_days": _read_from("item_days", _FORECAST_DAYS),
         "items": _read_from("items"),
     },
 )
@@ -85,7 +85,6 @@ def protection_forecasts(
     dc_lock: dg.ResourceParam[DcLock],
     supply: dg.ResourceParam[Supply],
     lake: dg.ResourceParam[Lake],
-    rolling_averages: LakeInput,
     weekday_indices: LakeInput,
     instock_snapshots: LakeInput,
     item_days: LakeInput,
@@ -97,24 +96,22 @@ def protection_forecasts(
     there are.
     """
     dc_lock.acquire(context)
-    averages, indices, snapshots = (each.read() for each in (rolling_averages, weekday_indices, instock_snapshots))
-    past, master = item_days.read(), items.read()
+    indices, snapshots, past, master = (each.read() for each in (weekday_indices, instock_snapshots, item_days, items))
     terms, rejects, calendar = supply.inputs.read_terms(), supply.inputs.read_rejects(), supply.read_calendar().lazy()
 
     def forecast(dc: str, day: date) -> pl.DataFrame:
         before = past.filter(
             pl.col("dc") == dc,
-            pl.col("ship_date").is_between(day - timedelta(days=_SHIP_DAYS_DAYS), day, closed="left"),
+            pl.col("ship_date").is_between(day - timedelta(days=_FORECAST_DAYS), day, closed="left"),
         )
-        known = pl.concat(
-            [_select(each, dc, [day]).select("dc", "item", "ship_date") for each in (averages, snapshots)]
-        )
-        resolved = _resolve_terms(select_stocked_items(known, master), terms, rejects)
         shipped = select_ship_days(before.select("dc", "ship_date", "lines"), calendar)
+        demand = select_demand(before, shipped).collect().lazy()
+        observed = demand.select("dc", "item", pl.lit(day).alias("ship_date")).unique()
+        known = pl.concat([observed, _select(snapshots, dc, [day]).select("dc", "item", "ship_date")])
+        resolved = _resolve_terms(select_stocked_items(known, master), terms, rejects)
         ahead = project_ship_days(shipped, day, max(resolved["protection_days"], default=0), calendar)
-        levels = schema.LEVELS.conform(_select(averages, dc, [day]).filter(pl.col("level_cases").is_not_null()))
         weekdays = schema.WEEKDAY_INDICES.conform(_select(indices, dc, [day]))
-        return forecast_protection(resolved.lazy(), levels, ahead, weekdays).collect()
+        return forecast_protection(resolved.lazy(), compute_levels(demand, day), ahead, weekdays).collect()
 
     return _replace(context, lake, schema.FORECASTS, forecast, metadata.summarize_forecasts)
 

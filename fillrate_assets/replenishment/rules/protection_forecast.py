@@ -1,6 +1,6 @@
 """The forecast over the protection period: usual demand of a ship day times the weekdays ahead.
 
-What is usual, and what a weekday is against the mean, are input: the estimate of lost cases has both.
+What is usual is of `usual_demand`; what a weekday is against the mean, the estimate of lost cases has.
 """
 
 from __future__ import annotations
