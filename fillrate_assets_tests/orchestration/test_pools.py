@@ -107,8 +107,8 @@ def test_the_next_run_of_the_command_frees_the_slot_of_a_killed_one(network_home
 def test_the_daemon_frees_the_slot_of_a_run_that_ended(slot_of_a_killed_run: Path) -> None:
     file = slot_of_a_killed_run / "dagster.yaml"
     text = file.read_text()
-    assert "free_slots_after_run_end_seconds: 300" in text
-    file.write_text(text.replace("free_slots_after_run_end_seconds: 300", "free_slots_after_run_end_seconds: 1"))
+    assert "free_slots_after_run_end_seconds: 30\n" in text
+    file.write_text(text.replace("free_slots_after_run_end_seconds: 30\n", "free_slots_after_run_end_seconds: 1\n"))
     with dg.DagsterInstance.get() as instance:
         (run,) = instance.get_runs()
         instance.report_run_failed(run)

@@ -27,7 +27,7 @@ from fillrate_assets_tests.factories.control_room import FULL, LABEL, LANE, OTHE
 from fillrate_assets_tests.fixtures.accessibility import Screen, find_violations
 
 PROXY: Final = ProxyHeaders("X-User", "X-Groups", ["127.0.0.1/32"], {"leads": ["dc_manager:DC02"]})
-SHOWN: Final = ("Chicago", "PICK", "94", "associates")
+SHOWN: Final = ("Chicago", "PICK", "94.0", "associates")
 
 
 @pytest.fixture(scope="module")
