@@ -56,7 +56,7 @@ def find_restatements(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame
         *(pl.when(_any_differs_expr(names)).then(pl.lit(cause)) for cause, names in _CAUSES.items()),
         pl.lit(_OTHERWISE),
     )
-    moved = [_describe_expr(name, had_estimates if name in _ESTIMATES else pl.lit(True)) for name in fields]  # noqa: FBT003 - a value of the frame
+    moved = [_describe_expr(name, had_estimates if name in _ESTIMATES else pl.lit(value=True)) for name in fields]
     values = (
         changed.select(*KEY, cause.alias("cause"), pl.concat_list(moved).list.drop_nulls().alias("value"))
         .explode("value")
