@@ -12,7 +12,7 @@ import polars as pl
 from fillrate_assets.core import decimals
 from fillrate_assets.core.table_schema import Column, TableSchema
 from fillrate_assets.fillrate import demand_schema, schema
-from fillrate_assets.fillrate.rules import line_classification
+from fillrate_assets.fillrate.rules import line_classification, network_factor
 
 DAY: Final = date(2024, 5, 16)
 PROCESSED_AT: Final = datetime(2024, 5, 16, 12, tzinfo=UTC)
@@ -182,3 +182,8 @@ def _make_frame(
 
 def _make_exact(value: object, column: Column) -> object:
     return Decimal(str(value)) if column.dtype == decimals.CASES and value is not None else value
+
+
+def compute_network_factors(usual: pl.LazyFrame) -> pl.LazyFrame:
+    """Compute `NETWORK_FACTORS` of every row of `USUAL_DEMAND`."""
+    return demand_schema.NETWORK_FACTORS.conform(network_factor.compare_usual_demand(usual))

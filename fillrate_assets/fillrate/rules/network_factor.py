@@ -97,11 +97,6 @@ def compare_usual_demand(usual: pl.LazyFrame) -> pl.LazyFrame:
     return compared.select(*demand_schema.USUAL_DEMAND.names, "network_factor", "network_dcs")
 
 
-def compute_network_factors(usual: pl.LazyFrame) -> pl.LazyFrame:
-    """Compute `NETWORK_FACTORS`, for every row of `USUAL_DEMAND`: what `compare_usual_demand` adds to it."""
-    return compare_usual_demand(usual).pipe(demand_schema.NETWORK_FACTORS.conform)
-
-
 def compute_factor_fits(compared: pl.LazyFrame) -> pl.LazyFrame:
     """Sum, per DC and ship date, what a regression of its item-days on their factors needs.
 

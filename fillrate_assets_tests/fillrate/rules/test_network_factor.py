@@ -20,6 +20,7 @@ from fillrate_assets.fillrate.rules.weekday_index import compute_weekday_indices
 from fillrate_assets_tests.factories.fillrate_frames import (
     DAY,
     Row,
+    compute_network_factors,
     make_calendar,
     make_item_days,
     make_network_days,
@@ -42,7 +43,7 @@ def compute_usual(days: pl.LazyFrame) -> pl.LazyFrame:
 def compute_factor(*others: Row) -> tuple[object, ...]:
     """The factor of item A at DC01, where 10 are usual and it is out, and of how many DCs it is."""
     usual = make_usual_demand({"observed_cases": None}, *others)
-    row = take_only_row(network_factor.compute_network_factors(usual).filter(pl.col("dc") == "DC01"))
+    row = take_only_row(compute_network_factors(usual).filter(pl.col("dc") == "DC01"))
     return row["network_factor"], row["network_dcs"]
 
 
@@ -114,7 +115,7 @@ def test_the_others_are_summed(others: list[Row], factor: tuple[object, ...]) ->
 
 def test_what_never_sells_anywhere_has_a_factor_of_one() -> None:
     usual = make_usual_demand(*({"dc": dc, "usual_cases": 0, "observed_cases": 0} for dc in ("DC01", "DC02")))
-    assert network_factor.compute_network_factors(usual).collect()["network_factor"].to_list() == [1, 1]
+    assert compute_network_factors(usual).collect()["network_factor"].to_list() == [1, 1]
 
 
 def test_the_fit_sums_what_followed_the_factor() -> None:
@@ -164,16 +165,16 @@ def test_a_dc_without_item_days_on_one_of_its_weekdays_is_late() -> None:
 def test_a_late_dc_is_left_out_of_the_factors() -> None:
     both = make_usual_demand({"observed_cases": 12}, {"dc": "DC02", "observed_cases": 5})
     alone = make_usual_demand({"observed_cases": 12})
-    row = take_only_row(network_factor.compute_network_factors(alone))
+    row = take_only_row(compute_network_factors(alone))
     assert (row["network_factor"], row["network_dcs"]) == (1, 0)
-    assert network_factor.compute_network_factors(both).sort("dc").collect()["network_factor"].to_list() == [
+    assert compute_network_factors(both).sort("dc").collect()["network_factor"].to_list() == [
         Decimal("0.75"),
         Decimal("1.1"),
     ]
 
 
 def test_without_rows_there_is_nothing() -> None:
-    factors = network_factor.compute_network_factors(demand_schema.USUAL_DEMAND.make_empty())
+    factors = compute_network_factors(demand_schema.USUAL_DEMAND.make_empty())
     fits = compute_fits(demand_schema.USUAL_DEMAND.make_empty())
     for frame in (factors, fits, network_factor.learn_factor_weights(fits, [DAY])):
         assert frame.collect().is_empty()
@@ -185,7 +186,7 @@ def test_without_rows_there_is_nothing() -> None:
 @given(days=draw_histories(("DC01",)))
 def test_a_single_dc_has_factors_of_one_and_follows_none(days: pl.DataFrame) -> None:
     usual = compute_usual(days.lazy())
-    factors = network_factor.compute_network_factors(usual)
+    factors = compute_network_factors(usual)
     fits = compute_fits(usual)
     weights = network_factor.learn_factor_weights(fits, [DAY + timedelta(days=1)])
     found = factors.collect()
@@ -199,10 +200,10 @@ def test_a_single_dc_has_factors_of_one_and_follows_none(days: pl.DataFrame) -> 
 def test_factors_depend_neither_on_the_order_of_rows_nor_on_other_items(days: pl.DataFrame) -> None:
     usual = compute_usual(days.lazy()).sort(KEY).collect()
     demand_schema.USUAL_DEMAND.validate(usual)
-    expected = network_factor.compute_network_factors(usual.lazy()).collect().sort(KEY)
-    reversed_rows = network_factor.compute_network_factors(usual.reverse().lazy()).collect().sort(KEY)
+    expected = compute_network_factors(usual.lazy()).collect().sort(KEY)
+    reversed_rows = compute_network_factors(usual.reverse().lazy()).collect().sort(KEY)
     assert_frame_equal(reversed_rows, expected)
-    alone = network_factor.compute_network_factors(usual.lazy().filter(pl.col("item") == "A")).collect().sort(KEY)
+    alone = compute_network_factors(usual.lazy().filter(pl.col("item") == "A")).collect().sort(KEY)
     assert_frame_equal(alone, expected.filter(pl.col("item") == "A"))
     fits = compute_fits(usual.lazy()).collect()
     demand_schema.FACTOR_FITS.validate(fits)
@@ -219,7 +220,7 @@ def test_cases_or_dozens_make_the_same_factors_and_weights(days: pl.DataFrame) -
     usual = compute_usual(days.lazy()).sort(KEY).collect()
     quantities = ["usual_cases", "observed_cases"]
     dozens = usual.with_columns((pl.col(quantities) * 12).cast(usual.schema["usual_cases"]))
-    found = [network_factor.compute_network_factors(frame.lazy()).collect() for frame in (usual, dozens)]
+    found = [compute_network_factors(frame.lazy()).collect() for frame in (usual, dozens)]
     assert_frame_equal(*found)
 
 

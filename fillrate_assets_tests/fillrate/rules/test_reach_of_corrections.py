@@ -15,7 +15,7 @@ from fillrate_assets.fillrate.rules import network_factor
 from fillrate_assets.fillrate.rules.rolling_baseline import compute_rolling_averages
 from fillrate_assets.fillrate.rules.unbiased_estimate import add_expected_cases
 from fillrate_assets.fillrate.rules.weekday_index import compute_weekday_indices
-from fillrate_assets_tests.factories.fillrate_frames import DAY, make_item_days
+from fillrate_assets_tests.factories.fillrate_frames import DAY, compute_network_factors, make_item_days
 from fillrate_assets_tests.factories.histories import draw_histories
 
 KEY: Final = ["dc", "ship_date", "item"]
@@ -41,7 +41,7 @@ def compute(days: pl.DataFrame, dates: Sequence[date], earlier_fits: pl.DataFram
     levels = compute_rolling_averages(days.lazy(), dates).collect()
     indices = compute_weekday_indices(days.lazy(), dates).collect()
     usual = network_factor.compute_usual_demand(today, levels.lazy(), indices.lazy()).collect()
-    factors = network_factor.compute_network_factors(usual.lazy()).collect()
+    factors = compute_network_factors(usual.lazy()).collect()
     fits = network_factor.compute_factor_fits(network_factor.compare_usual_demand(usual.lazy())).collect()
     known = fits if earlier_fits is None else pl.concat([earlier_fits.filter(~pl.col("ship_date").is_in(dates)), fits])
     weights = network_factor.learn_factor_weights(known.lazy(), dates).collect()
