@@ -12,7 +12,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.decimals import divide_half_up, to_cases
+from fillrate_assets.core.decimals import divide_half_up, steady_mean, to_cases
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.rules.observations import lay_out_observations
 
@@ -58,6 +58,7 @@ def compute_rolling_averages(
     before = n - pl.col("n_latest")
     total_before = pl.when(before > 0).then(first_k.gather(before - 1, null_on_oob=True)).otherwise(0)
     is_known = pl.col("month_n") >= MIN_OBSERVATIONS
+    level = steady_mean(pl.col("week_total"), pl.col("week_n"), pl.col("month_total"), pl.col("month_n"), steadying)
     return (
         lay_out_observations(item_days, first, last, calendar)
         .with_columns(
@@ -88,16 +89,7 @@ def compute_rolling_averages(
             pl.when(pl.col("baseline_source") != "NONE")
             .then(to_cases(divide_half_up(pl.col("sum"), pl.col("baseline_n"))))
             .alias("baseline_cases"),
-            pl.when(is_known).then(to_cases(_level_expr(steadying))).alias("level_cases"),
+            pl.when(is_known).then(to_cases(level)).alias("level_cases"),
         )
         .pipe(schema.ROLLING_AVERAGES.conform)
     )
-
-
-def _level_expr(steadying: int) -> pl.Expr:
-    # In 128 bits: a total times the observations of four weeks leaves 64 bits from 3 x 10^13 cases.
-    week_n, month_n, week, month = (
-        pl.col(name).cast(pl.Int128) for name in ("week_n", "month_n", "week_total", "month_total")
-    )
-    level = divide_half_up(week * month_n + steadying * month, (week_n + steadying) * month_n)
-    return level.cast(pl.Int64)

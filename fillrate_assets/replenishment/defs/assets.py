@@ -100,10 +100,7 @@ def protection_forecasts(
     terms, rejects, calendar = supply.inputs.read_terms(), supply.inputs.read_rejects(), supply.read_calendar().lazy()
 
     def forecast(dc: str, day: date) -> pl.DataFrame:
-        before = past.filter(
-            pl.col("dc") == dc,
-            pl.col("ship_date").is_between(day - timedelta(days=_FORECAST_DAYS), day, closed="left"),
-        )
+        before = _select(past, dc, _list_days_before(day, [_FORECAST_DAYS]))
         shipped = select_ship_days(before.select("dc", "ship_date", "lines"), calendar)
         demand = select_demand(before, shipped).collect().lazy()
         observed = demand.select("dc", "item", pl.lit(day).alias("ship_date")).unique()

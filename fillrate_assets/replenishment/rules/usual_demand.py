@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from fillrate_assets.core.decimals import divide_half_up, to_cases, to_units
+from fillrate_assets.core.decimals import steady_mean, to_cases, to_units
 from fillrate_assets.replenishment import schema
 
 LOOK_BACK_DAYS: Final = 28
@@ -32,10 +32,10 @@ def compute_levels(demand: pl.LazyFrame, day: date) -> pl.LazyFrame:
 
     """
     is_of_week = pl.col("ship_date") >= day - timedelta(days=WEEK_DAYS)
-    # In 128 bits: four weeks of the largest quantities, and their products, are beyond 64.
+    # In 128 bits: four weeks of the largest quantities are beyond 64.
     cases = to_units("demand_cases").cast(pl.Int128)
-    week_n, month_n, week, month = (pl.col(name).cast(pl.Int128) for name in ("week_n", "month_n", "week", "month"))
-    level = divide_half_up(week * month_n + STEADYING_OBSERVATIONS * month, (week_n + STEADYING_OBSERVATIONS) * month_n)
+    week, month = (pl.col("week"), pl.col("week_n")), (pl.col("month"), pl.col("month_n"))
+    level = steady_mean(*week, *month, STEADYING_OBSERVATIONS)
     return (
         demand.filter(pl.col("ship_date").is_between(day - timedelta(days=LOOK_BACK_DAYS), day, closed="left"))
         .group_by("dc", "item")
@@ -46,6 +46,6 @@ def compute_levels(demand: pl.LazyFrame, day: date) -> pl.LazyFrame:
             cases.sum().alias("month"),
         )
         .filter(pl.col("month_n") >= LEAST_OBSERVATIONS)
-        .with_columns(pl.lit(day).alias("ship_date"), to_cases(level.cast(pl.Int64)).alias("level_cases"))
+        .with_columns(pl.lit(day).alias("ship_date"), to_cases(level).alias("level_cases"))
         .pipe(schema.LEVELS.conform)
     )
