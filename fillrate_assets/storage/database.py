@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 import sqlalchemy as sa
 
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage import sql
+
+if TYPE_CHECKING:
+    from sqlalchemy.pool import ConnectionPoolEntry
 
 RECORD_STORE: Final = "record store"
 """The name that messages give the database, unless a store has one of its own."""
@@ -27,8 +30,8 @@ class Database:
     schema: str | None = None
     """Where its tables are, on a server; None is where the database puts tables that name none."""
 
-    pooled: bool = field(default=False, repr=False)
-    """Whether connections are used again; see `hold_open`."""
+    held: sa.Engine | None = field(default=None, repr=False, compare=False)
+    """The engine whose connections are used again; see `hold_open`."""
 
     statement_seconds: int = field(default=sql.STATEMENT_SECONDS, repr=False)
     """How long a server may work at one statement."""
@@ -41,9 +44,9 @@ class Database:
     @property
     def engine(self) -> sa.Engine:
         """Return the engine that finds its tables; it raises the errors of SQLAlchemy."""
-        return sql.get_engine(
-            self.url, schema=self.schema, pooled=self.pooled, statement_seconds=self.statement_seconds
-        )
+        if self.held is not None:
+            return self.held
+        return sql.get_engine(self.url, schema=self.schema, statement_seconds=self.statement_seconds)
 
     @contextmanager
     def connect(self, system: str = RECORD_STORE) -> Iterator[sa.Connection]:
@@ -78,7 +81,7 @@ class Database:
                 with connection.begin():
                     yield connection
             finally:
-                if waits and self.pooled:
+                if waits and self.held is not None:
                     _set_synchronous(connection, "NORMAL")
 
     @contextmanager
@@ -88,11 +91,15 @@ class Database:
         To open a connection takes longer than such a transaction. The one that closes a file of SQLite last moves its
         write-ahead log into it, and waits for the disk for that. Frames of the same file are not read meanwhile.
         """
-        held = replace(self, pooled=True)
+        engine = sql.make_engine(
+            self.url, schema=self.schema, read_only=False, pooled=True, statement_seconds=self.statement_seconds
+        )
         try:
-            yield held
+            yield replace(self, held=engine)
         finally:
-            held.engine.dispose()
+            # A thread that goes on longer would give its connection back to a pool that is never closed.
+            sa.event.listen(engine, "checkin", _close)
+            engine.dispose()
 
     def upgrade(self) -> None:
         """Create the tables, and the schema if need be, or migrate older ones to the newest version.
@@ -113,6 +120,10 @@ class Database:
                 connection.execute(sa.schema.CreateSchema(self.schema))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+
+def _close(_connection: object, entry: ConnectionPoolEntry) -> None:
+    entry.invalidate()
 
 
 def _set_synchronous(connection: sa.Connection, level: Literal["FULL", "NORMAL"]) -> None:

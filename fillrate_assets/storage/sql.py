@@ -68,10 +68,17 @@ def get_engine(
     *,
     schema: str | None = None,
     read_only: bool = False,
-    pooled: bool = False,
     statement_seconds: int = STATEMENT_SECONDS,
 ) -> sa.Engine:
-    """Return the engine of a URL, one per process; nothing is connected yet, but a URL's secret is fetched.
+    """Return the engine of a URL, one per process, whose connections do not outlive their use; else as `make_engine`.
+
+    So each attempt opens its own, and none is found dead.
+    """
+    return make_engine(url, schema=schema, read_only=read_only, pooled=False, statement_seconds=statement_seconds)
+
+
+def make_engine(url: str, *, schema: str | None, read_only: bool, pooled: bool, statement_seconds: int) -> sa.Engine:
+    """Make an engine; nothing is connected yet, but a URL's secret is fetched.
 
     Args:
         url: where the system is.
@@ -93,7 +100,6 @@ def get_engine(
         **_choose_arguments(backend, statement_seconds),
         **({"read_only": read_only, "config": _DUCKDB} if backend == "duckdb" else {}),
     }
-    # Unless it is pooled, no connection outlives its use: each attempt opens its own, and none is found dead.
     pool = {"poolclass": sa.QueuePool, "pool_size": _POOLED, "max_overflow": -1}
     try:
         made = sa.create_engine(

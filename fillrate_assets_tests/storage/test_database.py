@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,24 @@ def test_a_database_that_is_held_open_uses_its_connections_again(store: RecordSt
         assert len(opened) == 1
     file = sql.find_embedded_file(database.url)
     assert file is None or not Path(f"{file}-wal").exists()
+
+
+def test_a_connection_that_is_used_when_a_database_is_no_longer_held_open_is_closed_after_its_use(
+    store: RecordStore,
+) -> None:
+    closed: list[object] = []
+    with ExitStack() as uses:
+        with store.database.hold_open() as held:
+            sa.event.listen(held.engine, "close", lambda connection, _: closed.append(connection))
+            sql.get_engine.cache_clear()
+            with held.connect() as connection:
+                connection.execute(sa.text("SELECT 1"))
+            used = uses.enter_context(held.connect())
+            other = uses.enter_context(held.connect())
+            other.execute(sa.text("SELECT 1"))
+        assert closed == []
+        assert used.execute(sa.text("SELECT 1")).scalar_one() == 1
+    assert len(closed) == 2
 
 
 def test_a_connection_that_was_idle_and_whose_server_has_gone_is_replaced(
