@@ -50,6 +50,13 @@ def test_a_watch_forgets_runs_that_it_is_not_asked_for() -> None:
 
 
 @pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    """An instance in files, as a lease is renewed by a thread: one in memory refuses to be read while that writes."""
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as made:
+        yield made
+
+
+@pytest.fixture
 def started(instance: dg.DagsterInstance) -> dg.DagsterRun:
     """A run that has started."""
 
