@@ -78,8 +78,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what only `make sweep` runs, and begin with the tests that wait longest.
 
-    Others have the cores meanwhile. The order was shuffled before.
+    Others have the cores meanwhile. The order was shuffled before. Coverage is not measured in slow tests: it makes
+    them slower by half, and what a branch does is shown by quick ones.
     """
+    for item in items:
+        if item.get_closest_marker("slow") is not None:
+            item.add_marker("no_cover")
     if not config.getoption("sweep"):
         taken = [item for item in items if item.get_closest_marker("sweep") is None]
         config.hook.pytest_deselected(items=[*{*items} - {*taken}])
