@@ -31,8 +31,8 @@ def to_units(column: str | pl.Expr) -> pl.Expr:
 
 
 def to_cases(expr: pl.Expr) -> pl.Expr:
-    """Convert ten-thousandths of a case (Int64) back to `CASES`."""
-    return (expr.cast(pl.Decimal(18, 0)) * pl.lit(Decimal("0.0001"))).cast(CASES)
+    """Convert ten-thousandths of a case (Int64) back to `CASES`: the same digits, with a point among them."""
+    return expr.cast(pl.Decimal(18, 0)).reinterpret(dtype=pl.Int128).reinterpret(dtype=CASES)
 
 
 def divide_half_up(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:

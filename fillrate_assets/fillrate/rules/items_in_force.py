@@ -20,23 +20,24 @@ def join_items_in_force(frame: pl.LazyFrame, items: pl.LazyFrame) -> pl.LazyFram
             pl.col("valid_from").shift(-1).over("item").alias("next_from"),
             pl.when(~pl.col("item").is_first_distinct()).then("valid_from").alias("owns_from"),
         )
-        .select(
-            *("item", "owns_from", "next_from", "valid_from", "valid_to"),
-            *_ITEM_DETAILS,
-            pl.col("pack_size").alias("item_pack_size"),
-        )
+        .rename({"pack_size": "item_pack_size"})
+        .with_row_index("version")
+        .collect()
     )
     day = pl.col("ship_date")
     owned = (pl.col("owns_from").is_null() | (day >= pl.col("owns_from"))) & (
         pl.col("next_from").is_null() | (day < pl.col("next_from"))
     )
     covered = (day >= pl.col("valid_from")) & (pl.col("valid_to").is_null() | (day <= pl.col("valid_to")))
-    # Joined to two columns and put beside the others: a join copies every column that passes through it.
+    # Only what decides is joined: a join copies every column that passes through it.
     rows = frame.collect().lazy()
-    details = (
+    spans = versions.lazy().select("item", "owns_from", "next_from", "valid_from", "valid_to", "version")
+    in_force = (
         rows.select("item", "ship_date")
-        .join(versions, on="item", how="left", maintain_order="left")
+        .join(spans, on="item", how="left", maintain_order="left")
         .filter(owned)
-        .select(pl.when(covered).then(pl.col(name)).alias(name) for name in (*_ITEM_DETAILS, "item_pack_size"))
+        .select(pl.when(covered).then("version").alias("version"))
+        .collect()
     )
-    return pl.concat([rows, details], how="horizontal")
+    details = versions.select(pl.col(*_ITEM_DETAILS, "item_pack_size").gather(in_force["version"]))
+    return pl.concat([rows, details.lazy()], how="horizontal")

@@ -76,18 +76,17 @@ def classify_lines(
     """
     # Rows that several steps need are collected: left lazy, each step would repeat the reads and joins before it.
     versions = join_items_in_force(fill_schedule_lines(orders).with_row_index(ROW), items)
-    versions = versions.with_columns(_is_plain_line().alias("plain")).collect().lazy()
+    in_cases = convert_to_cases("ordered_qty", pl.col("uom").fill_null("CS"), _find_pack_size()).alias("in_cases")
+    versions = versions.with_columns(in_cases).with_columns(_is_plain_line().alias("plain")).collect().lazy()
     judged = _judge_lines(mark_versions(versions.filter(~pl.col("plain")), LINE_KEY))
-    lines = pl.concat([_accept_plain_lines(versions.filter("plain")), judged]).collect().lazy()
-    left = select_shipments(shipments, _select_current_lines(lines)).collect().lazy()
-    shipped = (
-        lines.select("line").join(add_up_shipments(left), on="line", how="left", maintain_order="left").drop("line")
-    )
-    joined = pl.concat([lines, shipped], how="horizontal").collect().lazy()
+    lines = _put_judgements_beside(versions, judged).collect()
+    usable, unused = select_shipments(shipments, _select_current_lines(lines.lazy()))
+    shipped = _find_by_line(add_up_shipments(usable).collect(), lines["line"])
+    joined = pl.concat([lines, shipped], how="horizontal").lazy()
     credits_ = None if elsewhere is None else credit_substitutes(elsewhere, items)
     ours = _credit_shipments(joined, time_zones or {}, credits_, times_complete=times_complete)
     more = [] if credits_ is None else [credits_.drop("replaces")]
-    rows = pl.concat([ours, _describe_unused_shipments(left), *more], how="diagonal")
+    rows = pl.concat([ours, _describe_unused_shipments(unused), *more], how="diagonal")
     return rows.with_columns(pl.col("schedule_line").replace(0, None)).pipe(schema.CLASSIFIED_LINES.conform)
 
 
@@ -101,28 +100,41 @@ def _is_plain_line() -> pl.Expr:
         has_one_version(LINE_KEY)
         & pl.col("problem").is_null()
         & pl.col("item_type").is_not_null()
-        & is_plain_quantity("ordered_qty", _find_pack_size())
+        & is_plain_quantity("ordered_qty", "in_cases")
         & is_null_or("status", "OPEN", "SHIPPED")
         & is_null_or("line_type", "NORMAL")
     )
 
 
-def _accept_plain_lines(plain: pl.LazyFrame) -> pl.LazyFrame:
-    """Count plain lines, which are almost all, as `_judge_lines` would, at a tenth of the cost."""
-    return plain.with_columns(
-        pl.lit("COUNTED").alias("disposition"),
-        pl.lit(None, pl.String).alias("reason"),
-    ).select(
-        *_LINE_COLUMNS,
-        ROW,
-        pl.col(ROW).alias("line"),
-        convert_to_cases("ordered_qty", pl.col("uom").fill_null("CS"), _find_pack_size()).alias("ordered"),
-        _find_pack_size().alias("pack"),
-        pl.coalesce("requested_date", "ship_date").alias("due"),
-        pl.lit(None, pl.Int64).alias("replaces"),
-        pl.lit(None, pl.Int64).alias("rejected"),
-        pl.lit(None, pl.String).alias("raw"),
+def _put_judgements_beside(versions: pl.LazyFrame, judged: pl.LazyFrame) -> pl.LazyFrame:
+    """Count plain lines, which are almost all, as `_judge_lines` would, and put beside the others what it made of them.
+
+    Columns that no judgement changes stay as they are in memory, at a tenth of the cost of judging every line.
+    """
+    made = ("disposition", "reason", "line", "ordered", "due", "replaces", "rejected", "raw")
+    of_row = (
+        versions.select(ROW).join(judged.select(ROW, *made), on=ROW, how="left", maintain_order="left").select(made)
     )
+    plain = pl.col("plain")
+    return pl.concat([versions, of_row], how="horizontal").select(
+        *(name for name in _LINE_COLUMNS if name != "disposition"),
+        pl.col("disposition").fill_null("COUNTED"),
+        ROW,
+        pl.when(plain).then(ROW).otherwise("line").alias("line"),
+        pl.when(plain).then("in_cases").otherwise("ordered").alias("ordered"),
+        _find_pack_size().alias("pack"),
+        pl.when(plain).then(pl.coalesce("requested_date", "ship_date")).otherwise("due").alias("due"),
+        "replaces",
+        "rejected",
+        "raw",
+    )
+
+
+def _find_by_line(shipped: pl.DataFrame, line: pl.Series) -> pl.DataFrame:
+    """Find what shipped for each row: lines are numbered by their rows, so a place is enough and nothing is hashed."""
+    place = pl.repeat(None, line.len(), dtype=pl.UInt32, eager=True)
+    place = place.scatter(shipped["line"], pl.int_range(shipped.height, dtype=pl.UInt32, eager=True))
+    return shipped.drop("line").select(pl.all().gather(place.gather(line)))
 
 
 def _find_pack_size() -> pl.Expr:
@@ -216,10 +228,10 @@ def _select_current_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
     return pl.concat([current.filter(alone), once]).drop("reason")
 
 
-def _describe_unused_shipments(left: pl.LazyFrame) -> pl.LazyFrame:
+def _describe_unused_shipments(unused: pl.LazyFrame) -> pl.LazyFrame:
     """Describe the shipment lines that were rejected or superseded."""
-    rejected = pl.col("superseded").is_null() & pl.col("rejection").is_not_null()
-    return left.filter(pl.col("superseded").is_not_null() | pl.col("rejection").is_not_null()).select(
+    rejected = pl.col("superseded").is_null()
+    return unused.select(
         pl.lit("shipment_lines").alias("source_table"),
         *DATED_LINE,
         "shipment_id",
@@ -242,9 +254,8 @@ def credit_substitutes(elsewhere: SubstitutesElsewhere, items: pl.LazyFrame) -> 
         join_items_in_force(mark_versions(placed.drop("replaced_ship_date").with_row_index(ROW), LINE_KEY), items)
     )
     lines = lines.filter(pl.col("replaces").is_not_null()).cache()
-    shipped = add_up_shipments(
-        select_shipments(elsewhere.shipment_lines, lines.select(*DATED_LINE, "line", "ordered", "pack"))
-    )
+    shipments = select_shipments(elsewhere.shipment_lines, lines.select(*DATED_LINE, "line", "ordered", "pack"))
+    shipped = add_up_shipments(shipments.usable)
     day = pl.col("ship_date").dt.to_string("%Y-%m-%d")
     return (
         lines.join(shipped.select("line", "shipped"), on="line", how="inner")
@@ -290,13 +301,20 @@ def _credit_shipments(
         .when(pl.lit(times_complete) & pl.col("arrived_at").is_null())
         .then(pl.lit(value=False))
     )
-    return lines.join(_add_up_substitutes(lines, credits_), on="line", how="left").select(
+    # Beside the others, not joined to them: a join copies every column that passes through it.
+    substituted = (
+        lines.select("line")
+        .join(_add_up_substitutes(lines, credits_), on="line", how="left", maintain_order="left")
+        .drop("line")
+        .collect()
+    )
+    return pl.concat([lines, substituted.lazy()], how="horizontal").select(
         pl.lit("order_lines").alias("source_table"),
         *_LINE_COLUMNS,
-        pl.when(counted).then(to_cases(ordered)).alias("ordered_cases"),
-        pl.when(counted).then(to_cases(credited)).alias("shipped_cases"),
-        pl.when(counted).then(to_cases(shipped - credited)).alias("over_cases"),
-        pl.when(counted).then(to_cases(pl.col("substituted").fill_null(0))).alias("sub_cases"),
+        to_cases(pl.when(counted).then(ordered)).alias("ordered_cases"),
+        to_cases(pl.when(counted).then(credited)).alias("shipped_cases"),
+        to_cases(pl.when(counted).then(shipped - credited)).alias("over_cases"),
+        to_cases(pl.when(counted).then(pl.col("substituted").fill_null(0))).alias("sub_cases"),
         pl.when(counted & (shipped < ordered)).then("reason_code").alias("reason_code"),
         pl.when(counted).then(on_time).alias("on_time"),
         # Of rows that contradict each other, one alone: shipments are counted once.

@@ -7,7 +7,7 @@ What a line ordered, and what becomes of it, belongs to `line_classification`.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -40,20 +40,34 @@ PARTS_EXCEED: Final = "shipments without a shipment_id add up to more than was o
 
 _IDENTITY: Final = [*LINE_KEY, "shipment_id", "left_at"]
 _TIMES: Final = ("shipped_at", "delivered_at")
+_ADDED_UP: Final = (
+    *("line", "ordered", "shipped", "arrived_at", "left_at", "shipment_id", "processed_at", "source_seq"),
+    *("reason_code", "problem"),
+)
 _NO_LINE: Final = "no order line for this shipment on its ship date"
 _SEVERAL_SCHEDULES: Final = "the order line has several schedule lines on this ship date, and the shipment names none"
 
 
-def select_shipments(shipments: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:
+class SelectedShipments(NamedTuple):
+    """Shipments beside their order lines.
+
+    Attributes:
+        usable: of each usable one what `add_up_shipments` needs: `line` and `ordered` of its order line, `shipped` (in
+            ten-thousandths of a case), `arrived_at`, `left_at`, `shipment_id`, its version, `reason_code`, `problem`.
+        unused: every column of the others, `superseded` or else `rejection`, and `quantity`.
+
+    """
+
+    usable: pl.LazyFrame
+    unused: pl.LazyFrame
+
+
+def select_shipments(shipments: pl.LazyFrame, lines: pl.LazyFrame) -> SelectedShipments:
     """Select what is known of each shipment, beside its order line.
 
     Args:
         shipments: `SHIPMENT_LINES`, any number of versions per shipment.
         lines: current order lines: `DATED_LINE`, `line`, which numbers them, `ordered` and `pack` in ten-thousandths.
-
-    Returns:
-        One row per row of `shipments`: its columns, `superseded`, `rejection`, and of usable ones `shipped` (in
-        ten-thousandths of a case) and `arrived_at`; `line` and `ordered` of the order line.
 
     """
     known = (
@@ -63,13 +77,17 @@ def select_shipments(shipments: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFra
         .lazy()
     )
     placed = pl.concat([known, _find_lines(known.select(DATED_LINE), lines)], how="horizontal")
-    placed = placed.with_columns(_is_plain_shipment().alias("plain")).collect().lazy()
+    in_cases = convert_to_cases("shipped_qty", pl.col("uom").fill_null("CS"), pl.col("pack")).alias("in_cases")
+    placed = placed.with_columns(in_cases).with_columns(_is_plain_shipment().alias("plain")).collect().lazy()
     # A shipment is known by what its own row says: the platform reads the rows of other days without their order lines.
-    judged = _judge_shipments(mark_versions(placed.filter(~pl.col("plain")), _IDENTITY), lines)
-    return (
-        pl.concat([_accept_plain_shipments(placed.filter("plain")), judged], how="diagonal")
-        .with_columns(pl.col("named").alias("schedule_line"))
-        .drop("named", "plain")
+    judged = _judge_shipments(mark_versions(placed.filter(~pl.col("plain")), _IDENTITY), lines).collect().lazy()
+    unused = pl.col("superseded").is_not_null() | pl.col("rejection").is_not_null()
+    usable = [
+        _accept_plain_shipments(placed.filter("plain")),
+        judged.filter(pl.col("shipped").is_not_null()).select(_ADDED_UP),
+    ]
+    return SelectedShipments(
+        pl.concat(usable), judged.filter(unused).with_columns(pl.col("named").alias("schedule_line"))
     )
 
 
@@ -80,20 +98,15 @@ def _is_plain_shipment() -> pl.Expr:
         & pl.col("problem").is_null()
         & pl.col("line").is_not_null()
         & ~pl.col("several_schedules")
-        & is_plain_quantity("shipped_qty", pl.col("pack"))
+        & is_plain_quantity("shipped_qty", "in_cases")
     )
 
 
 def _accept_plain_shipments(plain: pl.LazyFrame) -> pl.LazyFrame:
     """Accept plain shipments, which are almost all, as `_judge_shipments` would, at a fraction of the cost."""
     return plain.with_columns(
-        pl.lit(None, pl.String).alias("superseded"),
-        pl.lit(value=False).alias("contradicted"),
-        pl.lit(None, pl.String).alias("rejection"),
-        convert_to_cases("shipped_qty", pl.col("uom").fill_null("CS"), pl.col("pack")).alias("shipped"),
-        pl.coalesce("delivered_at", "shipped_at").alias("arrived_at"),
-        pl.lit(None, pl.Int64).alias("quantity"),
-    )
+        pl.col("in_cases").alias("shipped"), pl.coalesce("delivered_at", "shipped_at").alias("arrived_at")
+    ).select(_ADDED_UP)
 
 
 def _judge_shipments(placed: pl.LazyFrame, lines: pl.LazyFrame) -> pl.LazyFrame:
@@ -137,18 +150,14 @@ def add_up_shipments(shipments: pl.LazyFrame) -> pl.LazyFrame:
     """Add up the usable shipments of each order line.
 
     Args:
-        shipments: what `select_shipments` returns.
+        shipments: the usable ones, as `select_shipments` returns them.
 
     Returns:
         `line`, `shipped` in ten-thousandths of a case, `shipments` (how many), `arrived_at` of the last part
         that the line needed (null if that is unknown), `reason_code`, and `doubt`.
 
     """
-    usable = (
-        shipments.filter(pl.col("shipped").is_not_null())
-        .with_columns(pl.col("line").is_duplicated().alias("partial"))
-        .cache()
-    )
+    usable = shipments.with_columns(pl.col("line").is_duplicated().alias("partial")).collect().lazy()
     names = ("line", "shipped", "shipments", "arrived_at", "reason_code", "doubt")
     code = pl.col("reason_code").str.strip_chars().str.to_uppercase()
     whole = usable.filter(~pl.col("partial")).with_columns(

@@ -58,8 +58,13 @@ def find_unit_problem(quantity: str, uom: pl.Expr, pack: pl.Expr) -> pl.Expr:
     )
 
 
-def is_plain_quantity(quantity: str, pack: pl.Expr) -> pl.Expr:
-    """Match quantities with nothing to judge: in a unit as the rules write it, neither negative nor too large."""
-    whole, uom = to_units(quantity), pl.col("uom").fill_null("CS")
-    in_cases = convert_to_cases(quantity, uom, pack)
-    return (whole.is_between(0, MAX_QUANTITY) & in_cases.is_between(0, MAX_QUANTITY)).fill_null(value=False)
+def is_plain_quantity(quantity: str, in_cases: str) -> pl.Expr:
+    """Match quantities with nothing to judge: in a unit as the rules write it, neither negative nor too large.
+
+    Args:
+        quantity: column of the quantity as it came.
+        in_cases: column of what `convert_to_cases` makes of it, its unit taken as it is written.
+
+    """
+    limits = 0, MAX_QUANTITY
+    return (to_units(quantity).is_between(*limits) & pl.col(in_cases).is_between(*limits)).fill_null(value=False)
