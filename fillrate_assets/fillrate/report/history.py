@@ -172,6 +172,7 @@ def make_facts(
         return next((fault for frame, parts in given.values() if (fault := lake.name_fault(frame, parts))), None)
 
     with translate_query_errors(name_fault):
+        binds: dict[str, list[str]] = {}
         for name, (frame, parts) in given.items():
             files = [
                 lake.fetch_file(build_path(frame, part), at, scratch, f"{name_remedy(part)} writes it anew")
@@ -180,14 +181,17 @@ def make_facts(
             # Columns that are newer than the files of some days are in this one, and null there.
             none = scratch / f"no_{frame.name}.parquet"
             frame.make_empty().collect().write_parquet(none)
-            options = "hive_partitioning = false, union_by_name = true"
-            read = f"SELECT {', '.join(COLUMNS[name])} FROM read_parquet($files, {options})"
-            connection.execute(
-                f"CREATE OR REPLACE TEMP TABLE given_{name} AS {read}", {"files": escape_paths([none, *files])}
-            )
+            binds[name] = escape_paths([none, *files])
+        relations = {name: f"read_parquet(${name}, hive_partitioning = false, union_by_name = true)" for name in given}
+        # One table reads of the files the columns that it needs; several would read them again and again.
+        if len(targets) > 1:
+            for name, rows in relations.items():
+                made = f"CREATE OR REPLACE TEMP TABLE given_{name} AS SELECT {', '.join(COLUMNS[name])} FROM {rows}"
+                connection.execute(made, {name: binds[name]})
+            relations, binds = {name: f"given_{name}" for name in given}, {}
         for table, target in targets.items():
-            rows = f"{define(table, 'given_lines', 'given_records')} ORDER BY {', '.join(FACTS[table].order)}"
-            connection.execute(f"COPY ({rows}) TO $target ({_PARQUET})", {"target": str(target)})
+            rows = f"{define(table, **relations)} ORDER BY {', '.join(FACTS[table].order)}"
+            connection.execute(f"COPY ({rows}) TO $target ({_PARQUET})", {**binds, "target": str(target)})
 
 
 def escape_paths(paths: Iterable[Path]) -> list[str]:
