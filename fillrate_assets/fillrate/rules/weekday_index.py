@@ -82,16 +82,13 @@ def add_usual_cases(item_days: pl.LazyFrame, indices: pl.LazyFrame) -> pl.LazyFr
         indices: `WEEKDAY_INDICES` as of the same ship dates.
 
     """
-    today = {
-        "of_department": pl.col("department").fill_null(""),
-        "weekday": pl.col("ship_date").dt.weekday().cast(pl.Int64),
-    }
+    of_weekday = indices.filter(pl.col("weekday") == pl.col("ship_date").dt.weekday())
     usual = multiply_half_up(to_units("level_cases"), to_units("weekday_index"))
     return (
-        item_days.with_columns(**today)
+        item_days.with_columns(pl.col("department").fill_null("").alias("of_department"))
         .join(
-            indices.select("dc", "ship_date", pl.col("department").alias("of_department"), "weekday", "weekday_index"),
-            on=["dc", "ship_date", "of_department", "weekday"],
+            of_weekday.select("dc", "ship_date", pl.col("department").alias("of_department"), "weekday_index"),
+            on=["dc", "ship_date", "of_department"],
             how="left",
         )
         .with_columns(pl.col("weekday_index").fill_null(1).cast(demand_schema.WEEKDAY_INDICES.polars["weekday_index"]))
