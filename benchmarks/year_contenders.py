@@ -218,7 +218,8 @@ def _write_bare(directory: Path, rows: pl.DataFrame) -> None:
     for (day,), part in rows.partition_by("ship_date", as_dict=True).items():
         target = directory / f"ship_date={day}"
         target.mkdir(parents=True)
-        part.write_parquet(target / "part-0.parquet")
+        # As the lake writes (decision 0395).
+        part.write_parquet(target / "part-0.parquet", compression_level=1, statistics=False)
 
 
 def _find_files(root: Path, frame: TableSchema, dc: str) -> list[Path]:

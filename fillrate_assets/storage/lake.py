@@ -141,9 +141,7 @@ class Lake:
             raise ContractViolation(msg)
         content = {partition: held.get(partition, rows.clear()) for partition in wanted}
         self._call_each(
-            lambda partition: self._replace(
-                build_path(schema, Part(*partition, part)), content[partition].write_parquet
-            ),
+            lambda partition: self._replace_frame(build_path(schema, Part(*partition, part)), content[partition]),
             wanted,
         )
         return {partition: of_day.height for partition, of_day in content.items()}
@@ -162,7 +160,7 @@ class Lake:
     def write_whole(self, schema: TableSchema, rows: pl.DataFrame) -> None:
         """Replace an asset that is not partitioned."""
         schema.validate(rows)
-        self._replace(self._build_whole_path(schema), rows.write_parquet)
+        self._replace_frame(self._build_whole_path(schema), rows)
 
     def write_file(self, path: str, content: bytes) -> str:
         """Replace a file that is no frame, atomically.
@@ -378,6 +376,10 @@ class Lake:
                     if end is not None and found["Key"] >= end:
                         return
                     yield found["Key"], found["LastModified"]
+
+    def _replace_frame(self, path: str, rows: pl.DataFrame) -> None:
+        # Files are found by their paths, and have one group of rows: statistics would let nothing be skipped.
+        self._replace(path, lambda content: rows.write_parquet(content, compression_level=1, statistics=False))
 
     def _replace(self, path: str, write: Callable[[IO[bytes]], object]) -> None:
         # In memory first: of a full disk, Polars reports that the Parquet is wrong.

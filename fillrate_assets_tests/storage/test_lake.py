@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -84,6 +85,17 @@ def test_a_partition_without_rows_is_a_file_without_rows(lake: Lake) -> None:
     empty = lake.read(LOST_CASES, [PartitionKey("DC01", DAY)]).collect()
     LOST_CASES.validate(empty)
     assert empty.is_empty()
+
+
+def test_files_of_frames_have_one_group_of_rows_and_no_statistics(on_disk: Lake) -> None:
+    """Decision 0395."""
+    on_disk.write(LOST_CASES, make_records({"item": "A"}, {"item": "B"}), BOTH[:1])
+    (file,) = _list_files(on_disk)
+    found = duckdb.execute(
+        "SELECT DISTINCT row_group_id, compression, stats_min_value FROM parquet_metadata($file)",
+        {"file": str(Path(on_disk.root, file))},
+    ).fetchall()
+    assert found == [(0, "ZSTD", None)]
 
 
 def test_writing_replaces_its_partitions_and_no_others(lake: Lake) -> None:
