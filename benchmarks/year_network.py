@@ -15,9 +15,9 @@ from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TIMESTAMP, TableSchema
 from fillrate_assets.core.text_columns import format_text
 from fillrate_assets.fillrate import schema
-from fillrate_assets.fillrate.defs import assets
 from fillrate_assets.fillrate.rules import item_days
 from fillrate_assets.fillrate.rules.pipeline import classify_sources
+from fillrate_assets.orchestration.day_tables import MONTH
 from fillrate_assets.storage.lake import Lake
 
 FIRST_DAY: Final = date(2026, 1, 1)
@@ -196,7 +196,7 @@ def _fill(frame: TableSchema, rows: pl.DataFrame) -> pl.DataFrame:
 
 def list_months(dc: str, size: Size) -> list[list[PartitionKey]]:
     """List the days of a DC as the assets cut them."""
-    return [span.partition_keys for span in partition_key.cut_into_ranges(size.partitions(dc), assets.MONTH)]
+    return [span.partition_keys for span in partition_key.cut_into_ranges(size.partitions(dc), MONTH)]
 
 
 def write_item_days(source: Lake, target: Lake, month: list[PartitionKey]) -> pl.LazyFrame:

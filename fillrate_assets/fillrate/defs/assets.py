@@ -1,7 +1,7 @@
 """The assets of fill rates: each reads, calls a rule, stores the rows in the lake, and describes them in the UI."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -13,7 +13,6 @@ import polars as pl
 from fillrate_assets.core import partition_key
 from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets.core.partition_key import DcDateRange, PartitionKey
-from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import demand_schema, schema
 from fillrate_assets.fillrate.defs import metadata
 from fillrate_assets.fillrate.defs.lake_repair import LakeRepair
@@ -45,6 +44,7 @@ from fillrate_assets.fillrate.sources.substitutes import SubstituteReader
 from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import configure_asset
+from fillrate_assets.orchestration.day_tables import MONTH, add_day_metadata, configure_day_asset, replace_days
 from fillrate_assets.orchestration.lake_io_manager import LakeInput
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
 from fillrate_assets.orchestration.retries import make_retry_policy, translate_failures
@@ -57,9 +57,6 @@ AREA: Final = "fillrate"
 """Prefix of the asset keys, and their group."""
 
 OWNERS: Final = ["team:supply-analytics"]
-MONTH: Final = 31
-"""Days that are computed at a time: a year at once needs several times the memory and is no faster."""
-
 _NAMED: Final = 20
 
 
@@ -90,7 +87,7 @@ def orders(
     def read(span: DcDateRange) -> pl.DataFrame:
         return order_system.read_order_lines(span.dc, span.first, span.last)
 
-    return _replace(
+    return replace_days(
         context, lake, schema.ORDER_LINES, partitions.list_changed_days(context), read, metadata.summarize_source
     )
 
@@ -119,7 +116,7 @@ def shipments(
     def read(span: DcDateRange) -> pl.DataFrame:
         return shipping_records.read_shipment_lines(span.dc, span.first, span.last)
 
-    return _replace(
+    return replace_days(
         context, lake, schema.SHIPMENT_LINES, partitions.list_changed_days(context), read, metadata.summarize_source
     )
 
@@ -151,7 +148,7 @@ def instock_snapshots(
         answer = instock_warehouse.read(requested)
         scanned = {} if answer.bytes_scanned is None else {"query_bytes_scanned": answer.bytes_scanned}
         lake.write(schema.INSTOCK_SNAPSHOTS, answer.rows, requested)
-        _describe_days(context, answer.rows, requested, metadata.summarize_source, scanned)
+        add_day_metadata(context, answer.rows, requested, metadata.summarize_source, scanned)
     return dg.MaterializeResult()
 
 
@@ -224,7 +221,7 @@ def classified_lines(
             ordered, shipped, stocked, master, zones, times_complete=complete, elsewhere=elsewhere
         ).collect()
 
-    return _replace(
+    return replace_days(
         context,
         lake,
         schema.CLASSIFIED_LINES,
@@ -262,7 +259,7 @@ def item_days(
             _select_range(lines, span), _select_range(snapshots, span), master
         ).collect()
 
-    return _replace(
+    return replace_days(
         context, lake, schema.ITEM_DAYS, partitions.list_changed_days(context), compute, metadata.summarize_item_days
     )
 
@@ -294,7 +291,7 @@ def rolling_averages(
         of_dc = observed.filter(pl.col("dc") == span.dc)
         return rolling_baseline.compute_rolling_averages(of_dc, span.ship_dates, calendar).collect()
 
-    return _replace(
+    return replace_days(
         context, lake, schema.ROLLING_AVERAGES, partitions.list_days(context), compute, metadata.summarize_averages
     )
 
@@ -327,7 +324,7 @@ def weekday_indices(
         return weekday_index.compute_weekday_indices(of_dc, span.ship_dates, calendar).collect()
 
     days = partitions.list_days(context)
-    return _replace(context, lake, demand_schema.WEEKDAY_INDICES, days, compute, metadata.summarize_weekdays)
+    return replace_days(context, lake, demand_schema.WEEKDAY_INDICES, days, compute, metadata.summarize_weekdays)
 
 
 # The look-back is not for what it reads: with it, a backfill of some days reaches the 28 days after.
@@ -364,7 +361,7 @@ def usual_demand(
         lake.write(demand_schema.USUAL_DEMAND, rows, span.partition_keys)
         # After what it is about: a comparison that reads in between is due again.
         network_store.record_usual(_describe_usual(rows, span.partition_keys), now=datetime.now(UTC))
-        _describe_days(context, rows, span.partition_keys, metadata.summarize_usual)
+        add_day_metadata(context, rows, span.partition_keys, metadata.summarize_usual)
     return dg.MaterializeResult()
 
 
@@ -419,7 +416,7 @@ def lost_cases(
         return records.sort("dc", "ship_date", "item").collect()
 
     judged = [day for day in partitions.list_days(context) if day not in held]
-    return _replace(context, lake, schema.LOST_CASES, judged, compute, metadata.summarize_lost_cases)
+    return replace_days(context, lake, schema.LOST_CASES, judged, compute, metadata.summarize_lost_cases)
 
 
 @dg.asset(
@@ -447,7 +444,7 @@ def fill_rates(
     def compute(span: DcDateRange) -> pl.DataFrame:
         return service_metrics.compute_fill_rates(_select_range(lines, span)).collect()
 
-    return _replace(
+    return replace_days(
         context, lake, schema.FILL_RATES, partitions.list_changed_days(context), compute, metadata.summarize_fill_rates
     )
 
@@ -571,54 +568,14 @@ def build(settings: Settings, kinds: Mapping[str, str]) -> list[dg.AssetsDefinit
         kinds: database kind by system, for the UI's badges.
 
     """
-    by_day = partitions.define_dc_ship_date(settings.first_ship_date)
-    days_per_run = dg.BackfillPolicy.multi_run(settings.sensor.max_days_per_run)
-    return [
-        configure_asset(
-            asset,
-            retry_policy=make_retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds),
-            partitions_def=None if asset is items else by_day,
-            backfill_policy=None if asset is items else days_per_run,
-            kinds={kinds[asset.op.pool]} if asset.op.pool else set(),
-        )
-        for asset in ASSETS
-    ]
+    retries = make_retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds)
+    whole = configure_asset(items, retry_policy=retries, kinds={kinds[pool]} if (pool := items.op.pool) else set())
+    return [whole if asset is items else configure_day_asset(asset, settings, kinds) for asset in ASSETS]
 
 
 _NOTHING_PROCESSED: Final = pl.DataFrame(
     [NOTHING_PROCESSED], schema={name: schema.LEDGER.polars[name] for name in NOTHING_PROCESSED}
 )
-
-
-def _replace(
-    context: dg.AssetExecutionContext,
-    lake: Lake,
-    table: TableSchema,
-    days: Iterable[PartitionKey],
-    compute: Callable[[DcDateRange], pl.DataFrame],
-    describe: Callable[[pl.DataFrame], Metadata],
-) -> dg.MaterializeResult[None]:
-    """Compute days a month at a time, replace them in the lake, and describe each in the UI."""
-    for span in partition_key.cut_into_ranges(days, MONTH):
-        rows = compute(span)
-        lake.write(table, rows, span.partition_keys)
-        _describe_days(context, rows, span.partition_keys, describe)
-    return dg.MaterializeResult()
-
-
-def _describe_days(
-    context: dg.AssetExecutionContext,
-    rows: pl.DataFrame,
-    days: Iterable[PartitionKey],
-    describe: Callable[[pl.DataFrame], Metadata],
-    of_all: Metadata | None = None,
-) -> None:
-    """Add metadata to each day: what its rows say, and what holds of all of them."""
-    parts, empty = split_by_day(rows), rows.clear()
-    described: dict[str, Metadata] = {
-        partitions.make_key(*day): describe(parts.get(day, empty)) | (of_all or {}) for day in days
-    }
-    add_partition_metadata(context, described)
 
 
 def _find_held(

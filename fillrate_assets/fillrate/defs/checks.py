@@ -1,17 +1,18 @@
 """What must be true of the assets, checked on every partition of a run; the failing ones are named."""
 
+from functools import partial
 from typing import Final
 
 import dagster as dg
 import polars as pl
 
 from fillrate_assets.core import partition_key
-from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.partition_key import PartitionKey
 from fillrate_assets.core.table_schema import TableSchema
-from fillrate_assets.fillrate import demand_schema, schema
+from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import metadata
 from fillrate_assets.fillrate.defs.assets import (
+    TABLES,
     classified_lines,
     fill_rates,
     item_days,
@@ -26,6 +27,7 @@ from fillrate_assets.fillrate.report.queries import find_gated_days, get_gate_li
 from fillrate_assets.fillrate.rules.quality_gate import find_days_of_rejects
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import configure_check
+from fillrate_assets.orchestration.day_tables import make_contract_check
 from fillrate_assets.orchestration.retries import translate_failures
 from fillrate_assets.orchestration.ui_metadata import make_check_result, split_by_day
 from fillrate_assets.settings import Settings
@@ -36,27 +38,7 @@ MIN_BASELINE_COVERAGE: Final = 0.80
 
 _NAMED: Final = 20
 _NAMED_ITEMS: Final = 5
-
-
-def make_contract_check(asset: dg.AssetsDefinition, table: TableSchema) -> dg.AssetChecksDefinition:
-    """Make the blocking check of an asset's contract."""
-
-    @dg.asset_check(asset=asset, name="contract", blocking=True)
-    @translate_failures()
-    def check(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
-        """Columns, dtypes, nulls, keys, non-negative quantities; O = S + confirmed, lost = confirmed + estimated."""
-        rows = _read_stored(context, lake, table).collect()
-        broken = {}
-        if _find_problems(table, rows):
-            parts = split_by_day(rows)
-            broken = {
-                day: "; ".join(problems) for day, part in parts.items() if (problems := _find_problems(table, part))
-            }
-        return make_check_result(
-            context, broken, "what is stored was damaged: materialize the day again", blocking=True
-        )
-
-    return check
+_QUANTITIES: Final = "; no quantity is negative, O = S + confirmed, lost = confirmed + estimated"
 
 
 @dg.asset_check(asset=classified_lines, blocking=True)
@@ -181,14 +163,33 @@ def reconciliation(
     )
 
 
+def _find_wrong_quantities(table: TableSchema, rows: pl.DataFrame) -> list[str]:
+    quantities = [column.name for column in table.columns if column.unit == "cases"]
+    negative = {name: rows.filter(pl.col(name) < 0).height for name in quantities}
+    problems = [f"{count} rows with negative {name}" for name, count in negative.items() if count]
+    if table is schema.LOST_CASES:
+        unbalanced = rows.filter(
+            (pl.col("ordered_cases") != pl.col("shipped_cases") + pl.col("confirmed_cases"))
+            | (pl.col("lost_cases") != pl.col("confirmed_cases") + pl.col("estimated_cases"))
+        ).height
+        if unbalanced:
+            problems.append(f"{unbalanced} records that break O = S + confirmed or lost = confirmed + estimated")
+    return problems
+
+
 CHECKS: Final = (
-    make_contract_check(classified_lines, schema.CLASSIFIED_LINES),
-    make_contract_check(item_days, schema.ITEM_DAYS),
-    make_contract_check(rolling_averages, schema.ROLLING_AVERAGES),
-    make_contract_check(weekday_indices, demand_schema.WEEKDAY_INDICES),
-    make_contract_check(usual_demand, demand_schema.USUAL_DEMAND),
-    make_contract_check(lost_cases, schema.LOST_CASES),
-    make_contract_check(fill_rates, schema.FILL_RATES),
+    *(
+        make_contract_check(asset, TABLES[asset.key], partial(_find_wrong_quantities, TABLES[asset.key]), _QUANTITIES)
+        for asset in (
+            classified_lines,
+            item_days,
+            rolling_averages,
+            weekday_indices,
+            usual_demand,
+            lost_cases,
+            fill_rates,
+        )
+    ),
     reject_rate,
     held_days,
     phantom_stock,
@@ -207,24 +208,6 @@ def build(settings: Settings) -> list[dg.AssetChecksDefinition]:
 def _read_stored(context: dg.AssetCheckExecutionContext, lake: Lake, frame: TableSchema) -> pl.LazyFrame:
     wanted = partitions.list_days(context)
     return lake.read(frame, wanted)
-
-
-def _find_problems(frame: TableSchema, rows: pl.DataFrame) -> list[str]:
-    try:
-        frame.validate(rows)
-    except ContractViolation as violation:
-        return [str(violation)]
-    quantities = [column.name for column in frame.columns if column.unit == "cases"]
-    negative = {name: rows.filter(pl.col(name) < 0).height for name in quantities}
-    problems = [f"{count} rows with negative {name}" for name, count in negative.items() if count]
-    if frame is schema.LOST_CASES:
-        unbalanced = rows.filter(
-            (pl.col("ordered_cases") != pl.col("shipped_cases") + pl.col("confirmed_cases"))
-            | (pl.col("lost_cases") != pl.col("confirmed_cases") + pl.col("estimated_cases"))
-        ).height
-        if unbalanced:
-            problems.append(f"{unbalanced} records that break O = S + confirmed or lost = confirmed + estimated")
-    return problems
 
 
 def _report_flagged(

@@ -27,6 +27,7 @@ from fillrate_assets.fillrate.sources.order_system import OrderSystem
 from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.fillrate.sources.substitutes import SubstituteReader
 from fillrate_assets.orchestration import partitions
+from fillrate_assets.orchestration.day_tables import MONTH
 from fillrate_assets.settings import Settings
 from fillrate_assets.storage.lake import Lake
 
@@ -40,7 +41,6 @@ _INPUTS: Final = (
 )
 """What later steps and checks read of a day that only depends on another one."""
 
-_MONTH: Final = 31
 _NAMED: Final = 3
 
 
@@ -108,7 +108,7 @@ class LakeRepair:
             .select("dc", "ship_date", "orders_lines", "shipments_lines")
             .iter_rows()
         }
-        for span in partition_key.cut_into_ranges(lost, _MONTH):
+        for span in partition_key.cut_into_ranges(lost, MONTH):
             self._compute_range(span, master, zones, processed)
 
     def _compute_range(

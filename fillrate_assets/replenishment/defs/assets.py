@@ -7,15 +7,15 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from fillrate_assets.core import partition_key
+from fillrate_assets.core.partition_key import DcDateRange
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.orchestration import partitions
-from fillrate_assets.orchestration.asset_options import configure_asset, follow
+from fillrate_assets.orchestration.asset_options import follow
+from fillrate_assets.orchestration.day_tables import configure_day_asset, replace_days
 from fillrate_assets.orchestration.lake_io_manager import LakeInput
-from fillrate_assets.orchestration.partition_events import add_partition_metadata
-from fillrate_assets.orchestration.retries import make_retry_policy, translate_failures
+from fillrate_assets.orchestration.retries import translate_failures
 from fillrate_assets.orchestration.run_concurrency import DcLock
-from fillrate_assets.orchestration.ui_metadata import Metadata, make_column_metadata, split_by_day
+from fillrate_assets.orchestration.ui_metadata import Metadata, make_column_metadata
 from fillrate_assets.replenishment import schema
 from fillrate_assets.replenishment.defs import metadata
 from fillrate_assets.replenishment.defs.resources import Supply
@@ -43,9 +43,6 @@ PUBLISHED: Final = dg.AssetKey(["fillrate", "published_records"])
 """The asset that stock buffers follow: once it has a day, they are made of it."""
 
 _DEFAULTS: Final = DefaultTerms()
-_DAYS_AT_ONCE: Final = 31
-"""Days that are written at a time."""
-
 _INTERVAL_SECONDS: Final = 300
 _POOLED_DAYS: Final = error_rules.POOLED_WEEKS * 7
 _FORECAST_DAYS: Final = max(LOOK_BACK_WEEKS * 7, LOOK_BACK_DAYS)
@@ -284,16 +281,7 @@ def build(settings: Settings, record_store: str) -> list[dg.AssetsDefinition]:
         record_store: kind of its database, for the UI's badges.
 
     """
-    return [
-        configure_asset(
-            asset,
-            retry_policy=make_retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds),
-            partitions_def=partitions.define_dc_ship_date(settings.first_ship_date),
-            backfill_policy=dg.BackfillPolicy.multi_run(settings.sensor.max_days_per_run),
-            kinds={record_store} if asset.op.pool else set(),
-        )
-        for asset in ASSETS
-    ]
+    return [configure_day_asset(asset, settings, {"record_store": record_store}) for asset in ASSETS]
 
 
 def build_sensor() -> dg.AutomationConditionSensorDefinition:
@@ -315,15 +303,11 @@ def _replace(
     describe: Callable[[pl.DataFrame], Metadata],
 ) -> dg.MaterializeResult[None]:
     """Compute each day of a run by itself, as it was known at its beginning, and replace it in the lake."""
-    for span in partition_key.cut_into_ranges(partitions.list_days(context), _DAYS_AT_ONCE):
-        rows = pl.concat([compute(dc, day) for dc, day in span.partition_keys])
-        lake.write(table, rows, span.partition_keys)
-        parts, empty = split_by_day(rows), rows.clear()
-        described: dict[str, Metadata] = {
-            partitions.make_key(*day): describe(parts.get(day, empty)) for day in span.partition_keys
-        }
-        add_partition_metadata(context, described)
-    return dg.MaterializeResult()
+
+    def compute_each(span: DcDateRange) -> pl.DataFrame:
+        return pl.concat([compute(dc, day) for dc, day in span.partition_keys])
+
+    return replace_days(context, lake, table, partitions.list_days(context), compute_each, describe)
 
 
 def _resolve_terms(items: pl.LazyFrame, terms: pl.DataFrame, rejects: pl.DataFrame) -> pl.DataFrame:

@@ -7,17 +7,16 @@ import dagster as dg
 import polars as pl
 
 from fillrate_assets.core.decimals import format_percent
-from fillrate_assets.core.errors import ContractViolation
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import configure_check
+from fillrate_assets.orchestration.day_tables import make_contract_check
 from fillrate_assets.orchestration.retries import translate_failures
 from fillrate_assets.orchestration.ui_metadata import make_check_result, split_by_day
 from fillrate_assets.replenishment import schema
 from fillrate_assets.replenishment.defs.assets import (
-    forecast_errors,
-    protection_forecasts,
+    ASSETS,
+    TABLES,
     stock_buffer_recommendations,
     stock_buffer_scores,
 )
@@ -33,27 +32,6 @@ MAX_SHARE_WITHOUT_NUMBER: Final = 0.20
 """Above this share, a list of what to order leaves out more than seldom sold items."""
 
 _NAMED: Final = 5
-
-
-def make_contract_check(asset: dg.AssetsDefinition, table: TableSchema) -> dg.AssetChecksDefinition:
-    """Make the blocking check of an asset's contract."""
-
-    @dg.asset_check(asset=asset, name="contract", blocking=True)
-    @translate_failures()
-    def check(context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]) -> dg.AssetCheckResult:
-        """Columns, dtypes, nulls, codes and keys are as declared."""
-        rows = lake.read(table, partitions.list_days(context)).collect()
-        broken = {}
-        for day, part in split_by_day(rows).items():
-            try:
-                table.validate(part)
-            except ContractViolation as violation:
-                broken[day] = str(violation)
-        return make_check_result(
-            context, broken, "what is stored was damaged: materialize the day again", blocking=True
-        )
-
-    return check
 
 
 @dg.asset_check(asset=stock_buffer_recommendations)
@@ -124,10 +102,7 @@ def service_reached(context: dg.AssetCheckExecutionContext, supply: dg.ResourceP
 
 
 CHECKS: Final = (
-    make_contract_check(protection_forecasts, schema.FORECASTS),
-    make_contract_check(forecast_errors, schema.FORECAST_ERRORS),
-    make_contract_check(stock_buffer_recommendations, schema.RECOMMENDATIONS),
-    make_contract_check(stock_buffer_scores, schema.SCORES),
+    *(make_contract_check(asset, TABLES[asset.key]) for asset in ASSETS),
     items_without_number,
     rejected_terms,
     service_reached,
