@@ -10,7 +10,7 @@ from datetime import date
 import polars as pl
 
 from fillrate_assets.core.decimals import to_units
-from fillrate_assets.fillrate.rules.ship_days import filter_ship_days
+from fillrate_assets.fillrate.rules.ship_days import filter_ship_days, mark_ship_days
 
 
 def select_observations(item_days: pl.LazyFrame, calendar: pl.LazyFrame | None = None) -> pl.LazyFrame:
@@ -62,11 +62,8 @@ def mark_observations(item_days: pl.LazyFrame, calendar: pl.LazyFrame | None = N
         calendar: `DC_CALENDAR`, if there is one.
 
     """
-    days = item_days.group_by("dc", "ship_date").agg(pl.col("lines").max())
-    ship_days = filter_ship_days(days, calendar).select("dc", "ship_date", pl.lit(value=True).alias("is_ship_day"))
-    return item_days.join(ship_days, on=["dc", "ship_date"], how="left").with_columns(
-        pl.when(pl.col("is_ship_day") & _is_available()).then(to_units("ordered_cases")).alias("ordered")
-    )
+    observed = pl.when(pl.col("is_ship_day") & _is_available()).then(to_units("ordered_cases"))
+    return mark_ship_days(item_days, calendar).with_columns(observed.alias("ordered"))
 
 
 def _is_available() -> pl.Expr:
