@@ -24,22 +24,23 @@ MONTH: Final = 31
 """Days that are computed at a time: a year at once needs several times the memory and is no faster."""
 
 
-def configure_day_asset(
-    asset: dg.AssetsDefinition, settings: Settings, kinds: Mapping[str, str]
+def configure_stored_asset(
+    asset: dg.AssetsDefinition, settings: Settings, kinds: Mapping[str, str], *, by_day: bool = True
 ) -> dg.AssetsDefinition:
-    """Return an asset by DC and ship date with the options that come from settings.
+    """Return an asset that is stored in the lake with the options that come from settings.
 
     Args:
         asset: of `@dg.asset`.
         settings: where partitions begin, how many days a run of a backfill has, and how failures are retried.
         kinds: database kind by the asset's pool, for the UI's badges.
+        by_day: whether it has a partition for each DC and ship date.
 
     """
     return configure_asset(
         asset,
         retry_policy=make_retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds),
-        partitions_def=partitions.define_dc_ship_date(settings.first_ship_date),
-        backfill_policy=dg.BackfillPolicy.multi_run(settings.sensor.max_days_per_run),
+        partitions_def=partitions.define_dc_ship_date(settings.first_ship_date) if by_day else None,
+        backfill_policy=dg.BackfillPolicy.multi_run(settings.sensor.max_days_per_run) if by_day else None,
         kinds={kinds[asset.op.pool]} if asset.op.pool else set(),
     )
 

@@ -43,11 +43,10 @@ from fillrate_assets.fillrate.sources.shipping_records import ShippingRecords
 from fillrate_assets.fillrate.sources.substitutes import SubstituteReader
 from fillrate_assets.notifications.platform_outbox import Outbox
 from fillrate_assets.orchestration import partitions
-from fillrate_assets.orchestration.asset_options import configure_asset
-from fillrate_assets.orchestration.day_tables import MONTH, add_day_metadata, configure_day_asset, replace_days
+from fillrate_assets.orchestration.day_tables import MONTH, add_day_metadata, configure_stored_asset, replace_days
 from fillrate_assets.orchestration.lake_io_manager import LakeInput
 from fillrate_assets.orchestration.partition_events import add_partition_metadata
-from fillrate_assets.orchestration.retries import make_retry_policy, translate_failures
+from fillrate_assets.orchestration.retries import translate_failures
 from fillrate_assets.orchestration.run_concurrency import DcLock
 from fillrate_assets.orchestration.ui_metadata import Metadata, make_column_metadata, split_by_day
 from fillrate_assets.settings import Settings
@@ -532,11 +531,7 @@ def published_records(
     return dg.MaterializeResult(metadata={"days_changed": sum(bool(each["changed"]) for each in described.values())})
 
 
-ASSETS: Final = (
-    orders,
-    shipments,
-    instock_snapshots,
-    items,
+COMPUTED: Final = (
     classified_lines,
     item_days,
     rolling_averages,
@@ -544,8 +539,10 @@ ASSETS: Final = (
     usual_demand,
     lost_cases,
     fill_rates,
-    published_records,
 )
+"""The assets in the lake that rules compute, by DC and ship date."""
+
+ASSETS: Final = (orders, shipments, instock_snapshots, items, *COMPUTED, published_records)
 TABLES: Final = {
     **SOURCES,
     items.key: schema.ITEMS,
@@ -568,9 +565,7 @@ def build(settings: Settings, kinds: Mapping[str, str]) -> list[dg.AssetsDefinit
         kinds: database kind by system, for the UI's badges.
 
     """
-    retries = make_retry_policy(settings.sensor.step_max_retries, settings.sensor.step_retry_delay_seconds)
-    whole = configure_asset(items, retry_policy=retries, kinds={kinds[pool]} if (pool := items.op.pool) else set())
-    return [whole if asset is items else configure_day_asset(asset, settings, kinds) for asset in ASSETS]
+    return [configure_stored_asset(asset, settings, kinds, by_day=asset is not items) for asset in ASSETS]
 
 
 _NOTHING_PROCESSED: Final = pl.DataFrame(

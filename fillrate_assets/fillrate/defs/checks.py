@@ -12,15 +12,11 @@ from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import schema
 from fillrate_assets.fillrate.defs import metadata
 from fillrate_assets.fillrate.defs.assets import (
+    COMPUTED,
     TABLES,
     classified_lines,
-    fill_rates,
-    item_days,
     lost_cases,
     published_records,
-    rolling_averages,
-    usual_demand,
-    weekday_indices,
 )
 from fillrate_assets.fillrate.record_store import RecordStore
 from fillrate_assets.fillrate.report.queries import find_gated_days, get_gate_limits
@@ -180,15 +176,7 @@ def _find_wrong_quantities(table: TableSchema, rows: pl.DataFrame) -> list[str]:
 CHECKS: Final = (
     *(
         make_contract_check(asset, TABLES[asset.key], partial(_find_wrong_quantities, TABLES[asset.key]), _QUANTITIES)
-        for asset in (
-            classified_lines,
-            item_days,
-            rolling_averages,
-            weekday_indices,
-            usual_demand,
-            lost_cases,
-            fill_rates,
-        )
+        for asset in COMPUTED
     ),
     reject_rate,
     held_days,

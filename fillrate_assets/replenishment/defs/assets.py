@@ -11,7 +11,7 @@ from fillrate_assets.core.partition_key import DcDateRange
 from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.orchestration import partitions
 from fillrate_assets.orchestration.asset_options import follow
-from fillrate_assets.orchestration.day_tables import configure_day_asset, replace_days
+from fillrate_assets.orchestration.day_tables import configure_stored_asset, replace_days
 from fillrate_assets.orchestration.lake_io_manager import LakeInput
 from fillrate_assets.orchestration.retries import translate_failures
 from fillrate_assets.orchestration.run_concurrency import DcLock
@@ -281,7 +281,7 @@ def build(settings: Settings, record_store: str) -> list[dg.AssetsDefinition]:
         record_store: kind of its database, for the UI's badges.
 
     """
-    return [configure_day_asset(asset, settings, {"record_store": record_store}) for asset in ASSETS]
+    return [configure_stored_asset(asset, settings, {"record_store": record_store}) for asset in ASSETS]
 
 
 def build_sensor() -> dg.AutomationConditionSensorDefinition:
