@@ -1,7 +1,7 @@
 """Schemas of tables: columns with their units, the key, and the check that rows match.
 
-The check is dataframely's: a schema is also one of dataframely, made when it is first needed. Which tables there are
-is declared by the areas, each in its own `schema`.
+What is wrong with rows is named by dataframely: a schema is also one of dataframely, made when it is first needed.
+Which tables there are is declared by the areas, each in its own `schema`.
 """
 
 from __future__ import annotations
@@ -101,8 +101,19 @@ class TableSchema:
             if dtypes[column.name] != column.dtype
         ]
 
+    @cached_property
+    def _faults(self) -> list[pl.Expr]:
+        """Return one value for each rule, whether a row breaks it: dataframely takes six times as long to say so."""
+        required = [column.name for column in self.columns if not column.nullable or column.name in self.key]
+        coded = {column.name: [*map(str, column.codes)] for column in self.columns if column.codes}
+        return [
+            *(pl.col(name).has_nulls().alias(f"{name}|nullability") for name in required),
+            *((~pl.col(name).is_in(codes)).any().alias(f"{name}|codes") for name, codes in coded.items()),
+            *([(pl.struct(self.key).n_unique() < pl.len()).alias("primary_key")] if self.key else []),
+        ]
+
     def _find_row_problems(self, frame: pl.DataFrame) -> Sequence[str]:
-        if self.dataframely.is_valid(frame):
+        if not any(frame.select(self._faults).row(0)):
             return []
         broken = self.dataframely.filter(frame).failure.counts()
         problems = []
