@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -43,6 +44,14 @@ FEEDBACK: Final = declare_table(
 _REASON: Final = Column("problem", pl.String, "What is wrong with the row", nullable=True)
 _ID_PARTS: Final = ("warehouse", "pool")
 _ALWAYS: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MASTERS: Final = (
+    (WAREHOUSES, schema.WAREHOUSES),
+    (UNIT_MEMBERS, schema.UNIT_MEMBERS),
+    (SHIFTS, schema.SHIFTS),
+    (ALERT_ROUTES, schema.ALERT_ROUTES),
+    (WAREHOUSE_PATHS, schema.WAREHOUSE_PATHS),
+    (ON_CALL, control_schema.ON_CALL),
+)
 
 
 @dataclass(frozen=True)
@@ -65,66 +74,13 @@ class BufferStore:
 
         """
         with self.database.connect() as connection:
-            warehouses, members, shifts, routes, paths, on_call = (
-                _read_table(
+            written = [
+                _fetch_rows(
                     connection, table, frame, *([] if warehouse is None else [_is_of_warehouse(table, warehouse)])
                 )
-                for table, frame in (
-                    (WAREHOUSES, schema.WAREHOUSES),
-                    (UNIT_MEMBERS, schema.UNIT_MEMBERS),
-                    (SHIFTS, schema.SHIFTS),
-                    (ALERT_ROUTES, schema.ALERT_ROUTES),
-                    (WAREHOUSE_PATHS, schema.WAREHOUSE_PATHS),
-                    (ON_CALL, control_schema.ON_CALL),
-                )
-            )
-        warehouses = _check_warehouses(warehouses)
-        members = _add_problems(members, schema.UNIT_MEMBERS)
-        shifts = _add_problems(
-            shifts,
-            schema.SHIFTS,
-            pl.when(~pl.col("weekday").is_between(1, 7)).then(format_text("weekday {} is none of 1 to 7", "weekday")),
-        )
-        routes = _add_problems(
-            routes.with_columns(pl.col("updated_by").fill_null("")),
-            schema.ALERT_ROUTES,
-            _format_code_fault("min_severity", schema.SEVERITIES),
-            _format_code_fault("unit_type", (schema.ANY, *schema.UNIT_TYPES)),
-        )
-        paths = _add_problems(
-            paths,
-            schema.WAREHOUSE_PATHS,
-            *(_format_part_fault(name) for name in _ID_PARTS),
-            pl.when(pl.col("capacity") <= 0).then(format_text("capacity {} is not above 0", "capacity")),
-            pl.when(unit_convention.is_ambiguous()).then(pl.lit("another path makes the same unit")),
-        )
-        on_call = _add_problems(
-            on_call.with_columns(pl.col("updated_by").fill_null("")),
-            control_schema.ON_CALL,
-            pl.when(pl.col("to_ts") <= pl.col("from_ts")).then(pl.lit("to_ts is not after from_ts")),
-        )
-        named, written = _select_valid(paths, schema.WAREHOUSE_PATHS), _mask_unreadable(members)
-        derived = unit_convention.derive_warehouses(warehouses, named)
-        of_units = unit_convention.derive_members(named, written)
-        return MasterData(
-            warehouses=_merge_frames(schema.WAREHOUSES, _select_valid(warehouses, schema.WAREHOUSES), derived),
-            unit_members=_merge_frames(schema.UNIT_MEMBERS, written, of_units),
-            shifts=_select_valid(shifts, schema.SHIFTS),
-            alert_routes=_select_valid(routes, schema.ALERT_ROUTES),
-            paths=named,
-            on_call=_select_valid(on_call, control_schema.ON_CALL),
-            rejects=pl.concat(
-                [
-                    _collect_rejects(warehouses, schema.WAREHOUSES),
-                    _collect_rejects(_select_utc_fallbacks(warehouses), schema.WAREHOUSES),
-                    _collect_rejects(members, schema.UNIT_MEMBERS),
-                    _collect_rejects(shifts, schema.SHIFTS),
-                    _collect_rejects(routes, schema.ALERT_ROUTES),
-                    _collect_rejects(paths, schema.WAREHOUSE_PATHS),
-                    _collect_rejects(on_call, control_schema.ON_CALL),
-                ]
-            ).sort("table", "key", "reason"),
-        )
+                for table, frame in _MASTERS
+            ]
+        return _judge_masters(_Written(tuple(written)))
 
     def read_warehouses(self) -> pl.DataFrame:
         """Read the warehouses alone, as `read_master_data` has them: units are what takes long to read.
@@ -149,14 +105,8 @@ class BufferStore:
 
         """
         with self.database.begin() as connection:
-            for table, frame, rows in (
-                (WAREHOUSES, schema.WAREHOUSES, masters.warehouses),
-                (UNIT_MEMBERS, schema.UNIT_MEMBERS, masters.unit_members),
-                (SHIFTS, schema.SHIFTS, masters.shifts),
-                (ALERT_ROUTES, schema.ALERT_ROUTES, masters.alert_routes),
-                (WAREHOUSE_PATHS, schema.WAREHOUSE_PATHS, masters.paths),
-                (ON_CALL, control_schema.ON_CALL, masters.on_call),
-            ):
+            frames = masters.warehouses, masters.unit_members, masters.shifts, masters.alert_routes
+            for (table, frame), rows in zip(_MASTERS, (*frames, masters.paths, masters.on_call), strict=True):
                 _merge_rows(connection, table, frame, rows)
 
     def read_feedback(self, since: datetime) -> pl.DataFrame:
@@ -180,7 +130,7 @@ class BufferStore:
     def _select_feedback(self, *where: sa.ColumnElement[bool]) -> pl.DataFrame:
         with self.database.connect() as connection:
             rows = sql.select(connection, sa.select(FEEDBACK).where(*where))
-        return parsing.parse_frame(rows.lazy(), schema.FEEDBACK, table="feedback").sort(schema.FEEDBACK.key).collect()
+        return parsing.parse_rows(rows, schema.FEEDBACK).sort(schema.FEEDBACK.key)
 
     def add_feedback(self, row: Mapping[str, Any]) -> bool:
         """Store an answer, a row of `FEEDBACK`; a later answer of the same responder adds a version.
@@ -205,6 +155,79 @@ class BufferStore:
         return True
 
 
+@dataclass(frozen=True, eq=False)
+class _Written:
+    """The rows of the master tables as the driver handed them over, in the order of `_MASTERS`."""
+
+    tables: tuple[pl.DataFrame, ...]
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether every value is the same, of the same type."""
+        return isinstance(other, _Written) and all(
+            mine.schema == theirs.schema and mine.equals(theirs)
+            for mine, theirs in zip(self.tables, other.tables, strict=True)
+        )
+
+    def __hash__(self) -> int:
+        """Return the same number for the same rows."""
+        return hash(tuple(table.height for table in self.tables))
+
+
+@lru_cache(maxsize=8)
+def _judge_masters(written: _Written) -> MasterData:
+    """Make master data of what people wrote; once while it stays as it is, for that takes longer than to read it."""
+    warehouses, members, shifts, routes, paths, on_call = (
+        _parse_rows(rows, frame) for rows, (_, frame) in zip(written.tables, _MASTERS, strict=True)
+    )
+    warehouses = _check_warehouses(warehouses)
+    members = _add_problems(members, schema.UNIT_MEMBERS)
+    shifts = _add_problems(
+        shifts,
+        schema.SHIFTS,
+        pl.when(~pl.col("weekday").is_between(1, 7)).then(format_text("weekday {} is none of 1 to 7", "weekday")),
+    )
+    routes = _add_problems(
+        routes.with_columns(pl.col("updated_by").fill_null("")),
+        schema.ALERT_ROUTES,
+        _format_code_fault("min_severity", schema.SEVERITIES),
+        _format_code_fault("unit_type", (schema.ANY, *schema.UNIT_TYPES)),
+    )
+    paths = _add_problems(
+        paths,
+        schema.WAREHOUSE_PATHS,
+        *(_format_part_fault(name) for name in _ID_PARTS),
+        pl.when(pl.col("capacity") <= 0).then(format_text("capacity {} is not above 0", "capacity")),
+        pl.when(unit_convention.is_ambiguous()).then(pl.lit("another path makes the same unit")),
+    )
+    on_call = _add_problems(
+        on_call.with_columns(pl.col("updated_by").fill_null("")),
+        control_schema.ON_CALL,
+        pl.when(pl.col("to_ts") <= pl.col("from_ts")).then(pl.lit("to_ts is not after from_ts")),
+    )
+    named, readable = _select_valid(paths, schema.WAREHOUSE_PATHS), _mask_unreadable(members)
+    derived = unit_convention.derive_warehouses(warehouses, named)
+    of_units = unit_convention.derive_members(named, readable)
+    return MasterData(
+        warehouses=_merge_frames(schema.WAREHOUSES, _select_valid(warehouses, schema.WAREHOUSES), derived),
+        unit_members=_merge_frames(schema.UNIT_MEMBERS, readable, of_units),
+        shifts=_select_valid(shifts, schema.SHIFTS),
+        alert_routes=_select_valid(routes, schema.ALERT_ROUTES),
+        paths=named,
+        on_call=_select_valid(on_call, control_schema.ON_CALL),
+        rejects=pl.concat(
+            [
+                _collect_rejects(warehouses, schema.WAREHOUSES),
+                _collect_rejects(_select_utc_fallbacks(warehouses), schema.WAREHOUSES),
+                _collect_rejects(members, schema.UNIT_MEMBERS),
+                _collect_rejects(shifts, schema.SHIFTS),
+                _collect_rejects(routes, schema.ALERT_ROUTES),
+                _collect_rejects(paths, schema.WAREHOUSE_PATHS),
+                _collect_rejects(on_call, control_schema.ON_CALL),
+            ]
+        ).sort("table", "key", "reason"),
+    )
+
+
 # --- reading what people wrote
 
 
@@ -215,21 +238,24 @@ def _is_of_warehouse(table: sa.Table, warehouse: str) -> sa.ColumnElement[bool]:
     return table.c.warehouse.in_([warehouse, schema.ANY])
 
 
-def _read_table(
+def _read_table(connection: sa.Connection, table: sa.Table, table_schema: TableSchema) -> pl.DataFrame:
+    """Read a table by its frame, sorted, with `problem` for what could not be read of a row."""
+    return _parse_rows(_fetch_rows(connection, table, table_schema), table_schema)
+
+
+def _fetch_rows(
     connection: sa.Connection, table: sa.Table, table_schema: TableSchema, *where: sa.ColumnElement[bool]
 ) -> pl.DataFrame:
-    """Read a table by its frame, sorted, with `problem` for what could not be read of a row."""
-    # As the driver hands values over: SQLAlchemy stops at one that is not of its column's type.
+    """Fetch a table's rows as the driver hands them over: SQLAlchemy stops at a value not of its column's type."""
     columns = [sa.type_coerce(table.c[name], sa.types.NullType()).label(name) for name in table_schema.names]
     rows = connection.execute(sa.select(*columns).where(*where)).all()
+    values = zip(*rows, strict=True) if rows else [()] * len(columns)
+    return pl.DataFrame([_build_series(name, column) for name, column in zip(table_schema.names, values, strict=True)])
+
+
+def _parse_rows(rows: pl.DataFrame, table_schema: TableSchema) -> pl.DataFrame:
     read_as = replace(table_schema, columns=(*table_schema.columns, _REASON))
-    if not rows:  # most floors use half of the tables: to parse nothing takes as long as to parse a few rows
-        return read_as.make_empty().collect()
-    values = zip(*rows, strict=True)
-    raw = pl.LazyFrame([_build_series(name, column) for name, column in zip(table_schema.names, values, strict=True)])
-    return (
-        parsing.parse_frame(raw, read_as, table=table_schema.name).sort(table_schema.key, maintain_order=True).collect()
-    )
+    return parsing.parse_rows(rows, read_as).sort(table_schema.key, maintain_order=True)
 
 
 def _build_series(name: str, values: tuple[Any, ...]) -> pl.Series:

@@ -69,7 +69,7 @@ class ControlStore:
             chosen = chosen.where(table.c.warehouse == warehouse)
         with self.database.connect() as connection:
             rows = sql.select(connection, chosen)
-        return parsing.parse_frame(rows.lazy(), frame, table=frame.name).sort(frame.key).collect()
+        return parsing.parse_rows(rows, frame).sort(frame.key)
 
 
 def acknowledge(connection: sa.Connection, row: Mapping[str, Any]) -> None:

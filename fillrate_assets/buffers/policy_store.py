@@ -71,7 +71,7 @@ class PolicyStore:
         """Read every policy that has or had a role, as `POLICIES`."""
         with self.database.connect() as connection:
             rows = sql.select(connection, sa.select(POLICIES))
-        return parsing.parse_frame(rows.lazy(), schema.POLICIES, table="buffer_policy").sort("version").collect()
+        return parsing.parse_rows(rows, schema.POLICIES).sort("version")
 
     def propose(self, changes: dict[str, Any], *, by: str, now: datetime) -> Policy:
         """Let a policy run beside the champion: values that differ from the champion's, as a backtest takes them.

@@ -113,8 +113,7 @@ def _select(
         *([NETWORK_DAYS.c.ship_date >= first] if first else []),
         *([NETWORK_DAYS.c.ship_date <= last] if last else []),
     )
-    rows = sql.select(connection, chosen).lazy()
-    return parsing.parse_frame(rows, table, table=NETWORK_DAYS.name).sort(_KEY).collect()
+    return parsing.parse_rows(sql.select(connection, chosen), table).sort(_KEY)
 
 
 def _update(connection: sa.Connection, rows: pl.DataFrame, names: Sequence[str], **more: datetime) -> None:

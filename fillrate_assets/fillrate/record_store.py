@@ -318,9 +318,7 @@ class RecordStore:
 
     def _select(self, table_schema: TableSchema, statement: sa.Select[Any]) -> pl.DataFrame:
         with self.database.connect() as connection:
-            return parsing.parse_frame(
-                sql.select(connection, statement).lazy(), table_schema, table=table_schema.name
-            ).collect()
+            return parsing.parse_rows(sql.select(connection, statement), table_schema)
 
     def _merge(self, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
         key = [column.name for column in table.primary_key]
@@ -453,7 +451,7 @@ def _replace_records(
     items = both.filter(pl.col("fingerprint").ne_missing(pl.col("fingerprint_right")))["item"].to_list()
     chosen = of_day & RECORDS.c.item.in_(items) if len(items) <= _MAX_CHANGED else of_day
     old = sql.select(connection, sa.select(*[RECORDS.c[name] for name in names]).where(chosen))
-    before = parsing.parse_frame(old.lazy(), schema.LOST_CASES, table="lost_cases").collect()
+    before = parsing.parse_rows(old, schema.LOST_CASES)
     after = stamped.filter(pl.col("item").is_in(items)) if len(items) <= _MAX_CHANGED else stamped
     connection.execute(RECORDS.delete().where(chosen))
     bulk_insert.insert(connection, RECORDS, after)

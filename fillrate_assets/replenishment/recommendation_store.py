@@ -113,7 +113,7 @@ class RecommendationStore:
         )
         with self.database.connect() as connection:
             rows = sql.select(connection, chosen)
-        return parsing.parse_frame(rows.lazy(), schema.RECOMMENDATIONS, table=schema.RECOMMENDATIONS.name).collect()
+        return parsing.parse_rows(rows, schema.RECOMMENDATIONS)
 
     def has_recommendations(self) -> bool:
         """Return whether any were made."""
@@ -149,7 +149,7 @@ class RecommendationStore:
     def _read(self, table: TableSchema, statement: sa.Select[Any]) -> pl.DataFrame:
         with self.database.connect() as connection:
             rows = sql.select(connection, statement)
-        return parsing.parse_frame(rows.lazy(), table, table=table.name).sort(table.key).collect()
+        return parsing.parse_rows(rows, table).sort(table.key)
 
 
 def add_decision(connection: sa.Connection, row: Mapping[str, Any]) -> None:

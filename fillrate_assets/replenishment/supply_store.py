@@ -90,7 +90,7 @@ class SupplyStore:
     def _read(self, table: TableSchema, statement: sa.Select[Any]) -> pl.DataFrame:
         with self.database.connect() as connection:
             rows = sql.select(connection, statement)
-        return parsing.parse_frame(rows.lazy(), table, table=table.name).collect()
+        return parsing.parse_rows(rows, table)
 
 
 def make_no_rejects() -> pl.DataFrame:

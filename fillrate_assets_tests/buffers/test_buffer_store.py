@@ -192,6 +192,16 @@ def test_a_url_in_place_of_a_channel_is_not_shown(on_sqlite: BufferStore) -> Non
     assert on_sqlite.read_master_data().rejects["key"].str.contains("slack:...", literal=True).to_list() == [True]
 
 
+def test_what_nobody_changed_is_judged_once_and_one_statement_changes_the_next_reading(buffers: BufferStore) -> None:
+    before = buffers.read_master_data()
+    assert buffers.read_master_data() is before
+    _run(buffers, _WAREHOUSE.format("name = 'Renamed'"))
+    after = buffers.read_master_data()
+    assert after.warehouses["name"].to_list() == ["Renamed", *before.warehouses["name"][1:]]
+    _run(buffers, _WAREHOUSE.format(f"name = '{before.warehouses['name'][0]}'"))
+    _assert_same(buffers.read_master_data(), MASTERS)
+
+
 @pytest.fixture(scope="module")
 def feeds() -> Feeds:
     """What the first two ticks receive."""
