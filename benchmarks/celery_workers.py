@@ -245,7 +245,7 @@ def open_platform(directory: Path, name: str, network: Network, workers: int) ->
         wait(lambda: _answers("dagster", "api", "grpc-health-check", "--port", str(CODE)))
         parts.start("web", _find("dagster-webserver"), *at, WEB, "--workspace", "workspace.yaml")
         parts.start("daemon", _find("dagster-daemon"), "run", "--workspace", "workspace.yaml")
-        app = ("--app", "fillrate_assets.orchestration.launchers.celery_worker")
+        app = ("--app", "fillrate_assets.orchestration.celery_worker")
         for number in range(1, workers + 1):
             own = ("--hostname", f"{number}@%h", "--concurrency", 1, "--queues", "dagster", "--loglevel", "WARNING")
             parts.start(f"worker-{number}", _find("celery"), *app, "worker", *own, POLARS_MAX_THREADS="1")

@@ -50,7 +50,7 @@ from fillrate_assets.inventory.snapshot_store import SNAPSHOTS, SnapshotFeed
 from fillrate_assets.notifications import signed_links
 from fillrate_assets.notifications.notifiers.dispatch import Notifiers
 from fillrate_assets.notifications.platform_outbox import Outbox
-from fillrate_assets.orchestration import resources, run_leases
+from fillrate_assets.orchestration import lost_runs, resources, run_leases
 from fillrate_assets.orchestration.dc_lock_store import DcLockStore
 from fillrate_assets.orchestration.lake_io_manager import LakeIOManager
 from fillrate_assets.orchestration.run_concurrency import DcLock
@@ -332,6 +332,7 @@ def _build(settings: Settings, by_key: dict[str, Any]) -> dg.Definitions:
         ],
         sensors=[
             *sensors.build(JOB),
+            lost_runs.build_sensor(),
             network.build_sensor(),
             fulfillment_assets.fulfillment_summary,
             inventory_assets.inventory_summary,

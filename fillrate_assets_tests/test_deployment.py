@@ -144,7 +144,7 @@ def test_every_instance_queues_and_watches_runs_alike() -> None:
     for name in ("run_coordinator", "run_monitoring", "run_retries", "concurrency", "telemetry", "nux"):
         assert server.get(name) == embedded.get(name), name
     assert plus["concurrency"] == embedded["concurrency"]
-    # Who asks for leases, and how often, is Dagster+'s own.
+    # Whether launchers are asked, and how often, is Dagster+'s own.
     unset = {"enabled", "poll_interval_seconds"}
     for name in ("run_monitoring", "run_retries"):
         assert plus[name] == {k: v for k, v in embedded[name].items() if k not in unset}

@@ -14,7 +14,7 @@ from fillrate_assets.core.errors import PermanentFailure
 from fillrate_assets_tests.conftest import ROOT
 
 DEPLOY = ROOT / "deploy"
-WORKER = "fillrate_assets.orchestration.launchers.celery_worker"
+WORKER = "fillrate_assets.orchestration.celery_worker"
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -40,6 +40,7 @@ def test_a_worker_takes_runs_from_the_broker_that_the_instance_names(
     assert app.conf.broker_url == "memory://"
     assert app.conf.worker_prefetch_multiplier == 1
     assert not app.conf.task_acks_late
+    assert app.conf.result_expires > _read_yaml(ROOT / "dagster.yaml")["run_monitoring"]["max_runtime_seconds"]
     assert "execute_job" in app.tasks
 
 
@@ -83,5 +84,4 @@ def test_the_instance_of_the_chart_launches_jobs_of_kubernetes(tmp_path: Path, m
     monkeypatch.setattr(incluster, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
     with dg.DagsterInstance.get() as instance:
         launcher = instance.run_launcher
-        assert type(launcher).__name__ == "WatchedK8sRunLauncher"
-        assert launcher.supports_check_run_worker_health
+        assert type(launcher).__name__ == "K8sRunLauncher"

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from threading import Event, Thread, Timer
 from types import TracebackType
@@ -26,17 +25,15 @@ RENEWALS: Final = 6
 GIVES_UP: Final = 0.75
 """After which share of its lease a run that could not renew it ends its process."""
 
-LOOK_SECONDS: Final = 30
-"""Looks that are farther apart than this say nothing of the time between them."""
-
 _STOPPED: Final = 75
 _LOGGER: Final = logging.getLogger("fillrate.runs")
 
 
-def read_lease(instance: dg.DagsterInstance, run_id: str) -> str | None:
-    """Read the lease of a run as it was renewed last; None if it never had one, as a run of a command."""
-    name = _name(run_id)
-    return instance.daemon_cursor_storage.get_cursor_values({name}).get(name)
+def read_leases(instance: dg.DagsterInstance, run_ids: Collection[str]) -> dict[str, str]:
+    """Read the leases of runs as they were renewed last; of those that have one."""
+    names = {_name(run_id): run_id for run_id in run_ids}
+    found = instance.daemon_cursor_storage.get_cursor_values(set(names)) if names else {}
+    return {names[name]: lease for name, lease in found.items()}
 
 
 def renew_lease(instance: dg.DagsterInstance, run_id: str, seconds: float) -> None:
@@ -49,37 +46,6 @@ def end_process(reason: str) -> None:
     """End this process at once, as a power cut would: others may go on with its work."""
     _LOGGER.critical("%s", reason)
     os._exit(_STOPPED)
-
-
-@dataclass(frozen=True)
-class _Found:
-    lease: str
-    since: float
-    last: float
-
-
-@dataclass
-class LeaseWatch:
-    """What one observer found of leases: by its own clock, as those of several hosts differ."""
-
-    found: dict[str, _Found] = field(default_factory=dict)
-
-    def has_lapsed(self, run_id: str, lease: str, now: float) -> bool:
-        """Return whether a lease was not renewed for as long as it holds, while this observer looked.
-
-        Args:
-            run_id: whose it is.
-            lease: what it says now.
-            now: the time of a clock that never jumps, in seconds.
-
-        """
-        before = self.found.get(run_id)
-        # After a pause, of the observer or of the database, the run gets its whole time again.
-        unchanged = before is not None and before.lease == lease and now - before.last <= LOOK_SECONDS
-        since = before.since if before is not None and unchanged else now
-        self.found = {each: last for each, last in self.found.items() if now - last.last <= LOOK_SECONDS}
-        self.found[run_id] = _Found(lease, since, now)
-        return now - since >= float(lease.split(maxsplit=1)[0])
 
 
 class RunLease:
