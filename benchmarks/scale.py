@@ -128,14 +128,20 @@ def make_network_days(codes: list[str], days: int) -> pl.DataFrame:
             usual_cases=pl.lit(Decimal("4000.0000")),
             item_days=pl.lit(7_000),
         )
-        .pipe(lambda rows: demand_schema.NETWORK_DAYS.conform(rows.lazy()).collect())
+        .pipe(add_versions)
     )
+
+
+def add_versions(days: pl.DataFrame) -> pl.DataFrame:
+    """Add what days are to follow, as a comparison does."""
+    versions = compute_network_versions(days.lazy())
+    return demand_schema.NETWORK_DAYS.conform(days.lazy().join(versions, on=["dc", "ship_date"])).collect()
 
 
 def make_ledger(network_days: pl.DataFrame) -> pl.DataFrame:
     """Make `LEDGER` of days that follow what came of the comparison."""
     at = datetime(2026, 3, 15, 1, tzinfo=UTC)
-    versions = compute_network_versions(network_days.lazy()).collect()
+    versions = network_days.select(demand_schema.NETWORK_VERSIONS.names)
     given = {
         name: pl.lit(at) for name in ("orders_processed_at", "shipments_processed_at", "snapshots_at", "published_at")
     }
@@ -162,9 +168,9 @@ def measure_ticks(dcs: int, days: int, turns: int) -> int:
     """Tick with nothing new; 1 where a tick takes longer than the aim."""
     stopwatch = Stopwatch()
     for owner, call, name in (
-        (RecordStore, RecordStore.read_followed, "what days followed"),
+        (RecordStore, RecordStore.read_held_days, "days that are held"),
         (RecordStore, RecordStore.read_ledger_of, "the ledger of days that may be due"),
-        (NetworkStore, NetworkStore.read_versions, "what other DCs sold"),
+        (NetworkStore, NetworkStore.read_unfollowed, "what other DCs sold"),
         (change_planner, change_planner.plan_runs, "comparing"),
     ):
         stopwatch.watch(owner, call, lambda *_, name=name: name)

@@ -28,7 +28,6 @@ from fillrate_assets.definitions import JOB, build_defs, make_alert_dispatch, ma
 from fillrate_assets.fillrate.defs import assets, history, network
 from fillrate_assets.fillrate.network_store import NetworkStore
 from fillrate_assets.fillrate.record_store import SUBSTITUTES, RecordStore
-from fillrate_assets.fillrate.rules.change_planner import find_unfollowed
 from fillrate_assets.fillrate.rules.network_planner import plan_networks
 from fillrate_assets.fillrate.rules.rolling_baseline import LOOK_BACK_DAYS
 from fillrate_assets.fulfillment.defs import assets as fulfillment_assets
@@ -218,9 +217,8 @@ def compare_dcs(settings: Settings, ranges: Sequence[RunRange]) -> list[str]:
 def choose_unfollowed(settings: Settings) -> list[RunRange]:
     """Choose the published days whose records were made with other factors, or another weight, than there are now."""
     database = Database.from_settings(settings)
-    store = RecordStore(database)
-    versions = NetworkStore(database).read_versions(store.read_active_dcs())
-    due = find_unfollowed(versions, store.read_ledger())
+    unfollowed = NetworkStore(database).read_unfollowed(RecordStore(database).read_active_dcs())
+    due = unfollowed.select("dc", "ship_date").iter_rows()
     return [RunRange(span.dc, span.first, span.last, part="followed") for span in partition_key.cut_into_ranges(due)]
 
 

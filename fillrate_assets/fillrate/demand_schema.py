@@ -79,6 +79,10 @@ FACTOR_WEIGHTS: Final = TableSchema(
     ),
 )
 
+_NETWORK_VERSION: Final = Column(
+    "network_version", pl.String, "Factors and weight; null: no item has a factor", nullable=True
+)
+
 NETWORK_DAYS: Final = TableSchema(
     "network_days",
     ("dc", "ship_date"),
@@ -93,6 +97,7 @@ NETWORK_DAYS: Final = TableSchema(
         ),
         Column("factors_version", pl.String, "Hash of the DC's factors; null: no item has one", nullable=True),
         *(replace(column, nullable=True) for column in FACTOR_FITS.columns[len(FACTOR_FITS.key) :]),
+        _NETWORK_VERSION,
     ),
 )
 
@@ -102,6 +107,6 @@ NETWORK_VERSIONS: Final = TableSchema(
     (
         _DC,
         _SHIP_DATE,
-        Column("network_version", pl.String, "Factors and weight; null: no item has a factor", nullable=True),
+        _NETWORK_VERSION,
     ),
 )

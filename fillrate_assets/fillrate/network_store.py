@@ -1,13 +1,15 @@
 """What is known of the comparison of DCs: per DC and ship date, what is usual there and what came of comparing it.
 
-Usual demand and factors themselves are in the lake; here are their versions, by which it shows what is due.
+Usual demand and factors themselves are in the lake; here are their versions, by which it shows what is due. What a day
+is to follow is stored beside them, so that the database compares it with the ledger: of years of a thousand DCs, a tick
+reads the few days that differ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
@@ -16,9 +18,9 @@ import sqlalchemy as sa
 from fillrate_assets.core import parsing
 from fillrate_assets.core.codes import MAX_LENGTH
 from fillrate_assets.core.partition_key import PartitionKey
-from fillrate_assets.core.table_schema import TableSchema
 from fillrate_assets.fillrate import demand_schema
-from fillrate_assets.fillrate.rules.network_factor import compute_network_versions
+from fillrate_assets.fillrate.record_store import LEDGER
+from fillrate_assets.fillrate.rules.network_factor import WEIGHT_DAYS, compute_network_versions
 from fillrate_assets.storage import bulk_insert, sql
 from fillrate_assets.storage.database import Database
 from fillrate_assets.storage.tables import declare_table
@@ -26,19 +28,11 @@ from fillrate_assets.storage.tables import declare_table
 NETWORK_DAYS: Final = declare_table(demand_schema.NETWORK_DAYS, lengths={"dc": MAX_LENGTH})
 
 _KEY: Final = ["dc", "ship_date"]
-_VERSIONED: Final = TableSchema(
-    NETWORK_DAYS.name,
-    demand_schema.NETWORK_DAYS.key,
-    tuple(
-        column
-        for column in demand_schema.NETWORK_DAYS.columns
-        if column.name not in {"usual_version", "usual_at", "observed_items"}
-    ),
-)
-"""What versions are made of: they are read of every day of every DC."""
-
 _OF_DC: Final = ["usual_version", "observed_items"]
 _OF_COMPARISON: Final = ["compared_version", "factors_version", *demand_schema.FACTOR_FITS.names[len(_KEY) :]]
+_FOLLOWED: Final = "network_version"
+_REACH: Final = timedelta(days=WEIGHT_DAYS)
+"""How far a day's comparison reaches: the weights of so many days after it are learned from it."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +48,25 @@ class NetworkStore:
         with self.database.connect() as connection:
             return _select(connection, dcs, first, last)
 
-    def read_versions(self, dcs: Sequence[str]) -> pl.DataFrame:
-        """Read what the days of DCs are to follow, as `NETWORK_VERSIONS`; of one DC alone there is nothing."""
+    def read_unfollowed(self, dcs: Sequence[str]) -> pl.DataFrame:
+        """Read what published days of DCs are to follow, and do not yet, as `NETWORK_VERSIONS`.
+
+        Of one DC alone there is nothing.
+        """
+        days, frame = NETWORK_DAYS.c, demand_schema.NETWORK_VERSIONS
+        same_day = (LEDGER.c.dc == days.dc) & (LEDGER.c.ship_date == days.ship_date)
+        moved = (
+            sa.select(*[days[name] for name in frame.names])
+            .join_from(NETWORK_DAYS, LEDGER, same_day)
+            .where(LEDGER.c.state == "PUBLISHED", days.network_version.is_distinct_from(LEDGER.c.network_version))
+        )
         with self.database.connect() as connection:
-            days = _select(connection, dcs, None, None, _VERSIONED)
-        if days["dc"].n_unique() <= 1:
-            return demand_schema.NETWORK_VERSIONS.make_empty().collect()
-        return compute_network_versions(days.lazy()).collect()
+            known = connection.execute(sa.select(days.dc).distinct()).scalars()
+            if len({*known} & {*dcs}) <= 1:
+                return frame.make_empty().collect()
+            rows = sql.select(connection, moved).lazy()
+        found = parsing.parse_frame(rows, frame, table=NETWORK_DAYS.name)
+        return found.filter(pl.col("dc").is_in(list(dcs))).sort(_KEY).collect()
 
     def record_usual(self, found: pl.DataFrame, *, now: datetime) -> None:
         """Record what is usual of days of a DC; what did not change is left untouched.
@@ -88,17 +94,53 @@ class NetworkStore:
 
         """
         with self.database.begin() as connection:
-            known = _read_same_days(connection, found)
+            _wait_for_other_comparisons(connection)
+            known = _read_same_days(connection, found, reach=_REACH)
             changed = found.join(known, on=[*_KEY, *_OF_COMPARISON], how="anti", nulls_equal=True)
-            _update(connection, changed, _OF_COMPARISON)
+            names = [*_OF_COMPARISON, _FOLLOWED]
+            moved = _compare(known, changed).join(known, on=[*_KEY, *names], how="anti", nulls_equal=True)
+            _update(connection, moved.sort(_KEY), names)
         return [PartitionKey(dc, day) for dc, day in changed.select(_KEY).iter_rows()]
 
 
-def _read_same_days(connection: sa.Connection, found: pl.DataFrame) -> pl.DataFrame:
+def _compare(known: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
+    """Put what came of comparing some days into `NETWORK_DAYS`, and what days are to follow since.
+
+    Args:
+        known: `NETWORK_DAYS` of the DCs, from 7 days before the first of `changed` to 7 days after the last.
+        changed: dc, ship_date and the columns from compared_version on.
+
+    """
+    if changed.is_empty():
+        return known
+    of_comparison = changed.select(*_KEY, *_OF_COMPARISON, pl.lit(value=True).alias("compared"))
+    put = [
+        pl.when("compared").then(pl.col(f"{name}_right")).otherwise(pl.col(name)).alias(name) for name in _OF_COMPARISON
+    ]
+    days = known.join(of_comparison, on=_KEY, how="left").select(pl.exclude("compared", *_OF_COMPARISON), *put)
+    # Of earlier days, what they were learned from is not known here; and nothing of it has changed.
+    versions = compute_network_versions(days.lazy()).filter(pl.col("ship_date") >= changed["ship_date"].min()).collect()
+    followed = versions.rename({_FOLLOWED: "computed"}).with_columns(pl.lit(value=True).alias("is_computed"))
+    chosen = pl.when("is_computed").then("computed").otherwise(_FOLLOWED).alias(_FOLLOWED)
+    return days.join(followed, on=_KEY, how="left").with_columns(chosen).select(known.columns)
+
+
+def _wait_for_other_comparisons(connection: sa.Connection) -> None:
+    """Let one comparison at a time be recorded, until the transaction ends: the next days' weights are of all."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(sa.text("BEGIN IMMEDIATE"))
+    elif connection.dialect.name == "postgresql":
+        number = sa.func.hashtextextended(NETWORK_DAYS.name, 0)
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
+
+
+def _read_same_days(connection: sa.Connection, found: pl.DataFrame, reach: timedelta | None = None) -> pl.DataFrame:
+    """Read `NETWORK_DAYS` of the DCs and dates of some days, and of those around them; a reach is locked."""
     if found.is_empty():
         return demand_schema.NETWORK_DAYS.make_empty().collect()
-    days = found["ship_date"].sort()
-    return _select(connection, found["dc"].unique().to_list(), days[0], days[-1])
+    days, around = found["ship_date"].sort(), reach or timedelta()
+    dcs = found["dc"].unique().to_list()
+    return _select(connection, dcs, days[0] - around, days[-1] + around, locked=reach is not None)
 
 
 def _select(
@@ -106,14 +148,19 @@ def _select(
     dcs: Sequence[str] | None,
     first: date | None,
     last: date | None,
-    table: TableSchema = demand_schema.NETWORK_DAYS,
+    *,
+    locked: bool = False,
 ) -> pl.DataFrame:
-    chosen = sa.select(*[NETWORK_DAYS.c[name] for name in table.names]).where(
+    chosen = NETWORK_DAYS.select().where(
         *([NETWORK_DAYS.c.dc.in_(dcs)] if dcs is not None else []),
         *([NETWORK_DAYS.c.ship_date >= first] if first else []),
         *([NETWORK_DAYS.c.ship_date <= last] if last else []),
     )
-    return parsing.parse_rows(sql.select(connection, chosen), table).sort(_KEY)
+    if locked:
+        # The other databases wait before they read.
+        chosen = chosen.with_hint(NETWORK_DAYS, "WITH (UPDLOCK, HOLDLOCK)", "mssql")
+    rows = sql.select(connection, chosen).lazy()
+    return parsing.parse_frame(rows, demand_schema.NETWORK_DAYS, table=NETWORK_DAYS.name).sort(_KEY).collect()
 
 
 def _update(connection: sa.Connection, rows: pl.DataFrame, names: Sequence[str], **more: datetime) -> None:

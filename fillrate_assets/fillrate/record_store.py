@@ -179,11 +179,11 @@ class RecordStore:
         recent = [LEDGER.c.ship_date >= since] if since else []
         return self._read(schema.LEDGER, LEDGER, sa.or_(LEDGER.c.dc.in_(sorted(dcs)), *recent))
 
-    def read_followed(self) -> pl.DataFrame:
-        """Read of every day what it followed of other DCs: dc, ship_date, state and network_version."""
-        names = ("dc", "ship_date", "network_version", "state")
-        columns = tuple(column for column in schema.LEDGER.columns if column.name in names)
-        return self._read(TableSchema("ledger", schema.LEDGER.key, columns), LEDGER)
+    def read_held_days(self) -> list[PartitionKey]:
+        """Read the days that are held."""
+        held = sa.select(LEDGER.c.dc, LEDGER.c.ship_date).where(LEDGER.c.state == "HELD")
+        with self.database.connect() as connection:
+            return sorted(PartitionKey(dc, day) for dc, day in connection.execute(held))
 
     def count_loader_rejects(self) -> pl.DataFrame:
         """Count the rows that loaders rejected, of which most name no day: table, dc, ship_date, reason, rows."""

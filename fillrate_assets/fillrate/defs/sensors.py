@@ -54,7 +54,7 @@ def new_orders(
         text = "the watermark of %s, %s, is later than anything there: everything is compared with the ledger"
         context.log.warning(text, source, stored[source])
     active = record_store.read_active_dcs()
-    found, network = sources.read_changes(active, marks, now), network_store.read_versions(active)
+    found, network = sources.read_changes(active, marks, now), network_store.read_unfollowed(active)
     plan = change_planner.plan_runs(
         found,
         _read_ledger(record_store, found, network).filter(pl.col("dc").is_in(active)),
@@ -205,10 +205,8 @@ def write_cursor(attempts: Mapping[PartitionKey, Attempt]) -> str:
 
 def _read_ledger(record_store: RecordStore, found: Mapping[str, pl.DataFrame], network: pl.DataFrame) -> pl.DataFrame:
     """Read the ledger of the days that snapshots are compared of, and of DCs with an older day that may be due."""
-    followed = record_store.read_followed()
-    due = [*followed.filter(pl.col("state") == "HELD").select("dc", "ship_date").iter_rows()]
-    due += change_planner.find_unfollowed(network, followed)
-    due += [pair for of_source in found.values() for pair in of_source.select("dc", "ship_date").iter_rows()]
+    due: list[tuple[str, date]] = [*record_store.read_held_days()]
+    due += [pair for pairs in (network, *found.values()) for pair in pairs.select("dc", "ship_date").iter_rows()]
     since = found["snapshots"]["ship_date"].min()
     first = since if isinstance(since, date) else None
     return record_store.read_ledger_of({dc for dc, day in due if first is None or day < first}, first)

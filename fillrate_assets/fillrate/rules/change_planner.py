@@ -97,7 +97,7 @@ def plan_runs(  # noqa: PLR0913 - what a tick has read and what settings say
         retry_delay: wait this long before a first retry.
         max_requests: request no more runs than this; what was requested least often goes first.
         in_progress: pairs that a run or a backfill is about to publish; what it does not read stays ahead until then.
-        network: `NETWORK_VERSIONS`: what pairs are to follow of other DCs; by default there are none.
+        network: `NETWORK_VERSIONS`: what pairs are to follow of other DCs, if they do not; by default there are none.
 
     """
     unfollowed = {} if network is None else find_unfollowed(network, ledger)
