@@ -6,7 +6,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from html import unescape
 from pathlib import Path
@@ -56,6 +56,9 @@ class Floor:
     policy: str = POLICY
     """Version of the policy that decides."""
 
+    first: dict[sa.Table, list[dict[str, Any]]] = field(default_factory=dict)
+    """The rows of the alert of `REC_ID`, once they are written."""
+
     def make_browser(self, url: str) -> Browser:
         """Make a browser that was never here, with a link."""
         return Browser(url, httpx.Client(transport=self.transport, timeout=PATIENCE_SECONDS))
@@ -66,7 +69,13 @@ class Floor:
         with self.store.database.engine.begin() as connection:
             for table in (NOTICES, OUTBOX, FEEDBACK):
                 connection.execute(table.delete())
-        self.add_notice()
+            for table, rows in self.first.items():
+                connection.execute(table.insert(), rows)
+        if not self.first:
+            self.add_notice()
+            with self.store.database.engine.connect() as connection:
+                for table in (NOTICES, OUTBOX):
+                    self.first[table] = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
 
     def add_notice(self, **row: Any) -> str:  # noqa: ANN401 - any column of NOTICES
         """Write a notice; its rec_id. What is not given is as in the alert of `REC_ID`."""

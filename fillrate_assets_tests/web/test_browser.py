@@ -22,7 +22,7 @@ GIVEN_UP: Final = "net::ERR_ABORTED"
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(params=["light", "dark"])
+@pytest.fixture(params=["light", pytest.param("dark", marks=pytest.mark.sweep)])
 def phone(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Page]:
     """A page of a new phone; whatever its browser complains of fails the test."""
     context = chromium.new_context(

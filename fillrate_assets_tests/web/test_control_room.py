@@ -188,7 +188,9 @@ def test_a_hostile_label_is_text(room: Room) -> None:
 # --- in a browser
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (768, "light"), (1920, "dark")])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(360, "dark"), pytest.param(768, "light", marks=pytest.mark.sweep), (1920, "dark")]
+)
 def test_it_fits_a_phone_a_tablet_and_a_wall(
     room: Room, chromium: Browser, width: int, scheme: str, tmp_path: Path
 ) -> None:

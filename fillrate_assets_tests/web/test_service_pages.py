@@ -75,7 +75,7 @@ HEADINGS: Final = {
 @pytest.fixture(scope="module")
 def service(published_template: Path) -> Service:
     """Pages over the published network; they only read."""
-    return Service(settings.load(home=published_template))
+    return Service(settings.load(home=published_template), max_age_seconds=3600)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def test_numbers_are_those_of_the_report_to_the_digit(
     begin = data.draw(st.integers(0, SMALL.days - 1))
     end = data.draw(st.integers(begin, SMALL.days - 1))
     first, last = (SMALL.first + timedelta(days=number) for number in (begin, end))
-    reports = PlatformReports.from_settings(service.settings)
+    reports = PlatformReports.from_settings(service.settings, 3600)
     filters: dict[str, list[str | None]] = {}
     for name in data.draw(st.sets(st.sampled_from(["dc", "vendor", "department", "item", "path"]), max_size=2)):
         known = [*PATHS] if name == "path" else [*reports.read_known(name, limit=5)["name"], *[None][: name != "dc"]]
@@ -205,7 +205,7 @@ def _read_report(reports: PlatformReports, request: ReportRequest) -> Report:
 
 def test_targets_are_beside_what_they_aim_at(service: Service) -> None:
     aimed = pl.DataFrame({"dc": ["DC01"], "otif_rate": [Decimal("0.9500")]})
-    browser = Service(service.settings, aimed).open("buyer")
+    browser = Service(service.settings, aimed, max_age_seconds=3600).open("buyer")
     assert "points to target" in read_text(browser.get("/service/dc/DC01"))
     assert "OTIF target" in read_text(browser.get("/service", params={"table": "dcs"}))
     assert "target" not in read_text(browser.get("/service/dc/DC02"))
@@ -238,7 +238,7 @@ def test_a_year_earlier_is_the_same_dates_of_last_year(tmp_path: Path) -> None:
     lake.write(schema.CLASSIFIED_LINES, make_counted_lines(*lines).collect(), partitions)
     lake.write(schema.LOST_CASES, make_records(*records), partitions)
     lake.write_whole(schema.ITEMS, make_items({}).collect())
-    browser = Service(chosen).open("buyer")
+    browser = Service(chosen, max_age_seconds=3600).open("buyer")
     week = {"from": "2026-03-09", "to": "2026-03-15", "compare": "year"}
     page = read_text(browser.get("/service", params=week))
     assert "against 09 Mar 2025 to 15 Mar 2025" in page
@@ -473,7 +473,7 @@ def test_the_front_page_leads_to_the_pages_of_a_role(service: Service, grants: l
 
 def test_a_hostile_name_of_a_source_is_text_on_pages_and_in_files(tmp_path: Path, service: Service) -> None:
     home = shutil.copytree(service.settings.home, tmp_path / "home")
-    hostile = Service(settings.load(home=home))
+    hostile = Service(settings.load(home=home), max_age_seconds=3600)
     lake = Lake(hostile.settings.storage.lake_root)
     items = lake.read_whole(schema.ITEMS).with_columns(pl.lit(HOSTILE).alias("description")).collect()
     lake.write_whole(schema.ITEMS, items)

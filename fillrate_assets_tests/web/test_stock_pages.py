@@ -11,17 +11,27 @@ import httpx
 import pytest
 
 from fillrate_assets import settings
-from fillrate_assets.replenishment.recommendation_store import RecommendationStore
-from fillrate_assets.storage.action_log import ActionLog
+from fillrate_assets.replenishment.recommendation_store import DECISIONS, RecommendationStore
+from fillrate_assets.storage.action_log import ACTION_LOG, ActionLog
 from fillrate_assets_tests.conftest import DC, copy_home
 from fillrate_assets_tests.factories.service import URL, Service
 
 ORIGIN = {"Origin": URL}
 
 
+@pytest.fixture(scope="module")
+def _opened(stock_buffers_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Service:
+    home = copy_home(stock_buffers_template, tmp_path_factory.mktemp("stock pages"))
+    return Service(settings.load(home=home), max_age_seconds=3600)
+
+
 @pytest.fixture
-def service(stock_buffers_template: Path, tmp_path: Path) -> Service:
-    return Service(settings.load(home=copy_home(stock_buffers_template, tmp_path)))
+def service(_opened: Service) -> Service:
+    """Pages over a network of which every recommendation waits for its decision; tests change no day."""
+    with _opened.database.begin() as connection:
+        for table in (DECISIONS, ACTION_LOG):
+            connection.execute(table.delete())
+    return _opened
 
 
 @pytest.fixture
