@@ -15,6 +15,7 @@ from fillrate_assets.sample.network import Network, draw_master_data, find_next_
 from fillrate_assets.settings import Settings
 from fillrate_assets_tests.conftest import SMALL
 from fillrate_assets_tests.factories import directories
+from fillrate_assets_tests.fixtures.embedded import create_database
 from fillrate_assets_tests.fixtures.home import Home
 
 TINY = Network(dcs=1, items=100, days=3, last=date(2026, 3, 14))
@@ -23,8 +24,16 @@ DAY = directories.GOLDEN_DAY
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Settings:
+def empty(tmp_path: Path) -> Settings:
+    """A home in which there is nothing."""
     return settings.load(home=tmp_path / "home")
+
+
+@pytest.fixture
+def home(empty: Settings) -> Settings:
+    """A home whose record store is there: to migrate it takes longer than to load."""
+    create_database(empty.storage.record_store_url)
+    return empty
 
 
 def _load(home: Settings, directory: Path, at: datetime = LOADED_AT) -> LoadResult:
@@ -54,13 +63,13 @@ def test_a_home_holds_the_network_that_was_generated(network_home: Home) -> None
     assert truth["dc"].unique().sort().to_list() == SMALL.dc_codes
 
 
-def test_of_two_that_fill_a_home_at_once_the_second_is_refused(home: Settings) -> None:
-    filling = SampleNetwork(home).generate(TINY)
+def test_of_two_that_fill_a_home_at_once_the_second_is_refused(empty: Settings) -> None:
+    filling = SampleNetwork(empty).generate(TINY)
     next(filling)
-    with pytest.raises(SourceUnavailable, match=f"another process fills {home.home}: wait until it has ended"):
-        next(SampleNetwork(home).generate(TINY))
+    with pytest.raises(SourceUnavailable, match=f"another process fills {empty.home}: wait until it has ended"):
+        next(SampleNetwork(empty).generate(TINY))
     assert list(filling) == []
-    assert SampleNetwork(home).network == TINY
+    assert SampleNetwork(empty).network == TINY
 
 
 def test_a_home_that_holds_data_is_not_generated_over(network_home: Home) -> None:
@@ -70,23 +79,23 @@ def test_a_home_that_holds_data_is_not_generated_over(network_home: Home) -> Non
     assert (network_home.read_stored(), network_home.network) == (before, SMALL)
 
 
-def test_a_generation_that_was_cut_short_leaves_nothing_and_may_be_repeated(home: Settings) -> None:
-    cut = SampleNetwork(home).generate(TINY)
+def test_a_generation_that_was_cut_short_leaves_nothing_and_may_be_repeated(empty: Settings) -> None:
+    cut = SampleNetwork(empty).generate(TINY)
     next(cut)
     del cut
-    assert SampleNetwork(home).network is None
-    assert not (home.home / "systems").exists()
-    assert [dc for dc, _ in SampleNetwork(home).generate(TINY)] == TINY.dc_codes
-    assert SampleNetwork(home).network == TINY
-    assert not (home.home / "incoming").exists()
+    assert SampleNetwork(empty).network is None
+    assert not (empty.home / "systems").exists()
+    assert [dc for dc, _ in SampleNetwork(empty).generate(TINY)] == TINY.dc_codes
+    assert SampleNetwork(empty).network == TINY
+    assert not (empty.home / "incoming").exists()
 
 
-def test_the_sources_receive_one_ship_day_at_a_time(home: Settings) -> None:
-    sample = SampleNetwork(home)
+def test_the_sources_receive_one_ship_day_at_a_time(empty: Settings) -> None:
+    sample = SampleNetwork(empty)
     assert list(sample.generate(TINY))
     day, arrived = sample.advance()
     assert day == find_next_ship_day(TINY.last)
-    lines = EmbeddedSystems.from_settings(home).create().order_system.read_order_lines("DC01", TINY.first, day)
+    lines = EmbeddedSystems.from_settings(empty).create().order_system.read_order_lines("DC01", TINY.first, day)
     assert lines.filter(lines["ship_date"] == day).height <= arrived["DC01"]
     assert (sample.network or TINY).last == day
     assert (sample.network or TINY).first == TINY.first
@@ -94,9 +103,9 @@ def test_the_sources_receive_one_ship_day_at_a_time(home: Settings) -> None:
     assert sample.read_truth().collect()["ship_date"].max() == find_next_ship_day(day)
 
 
-def test_without_a_network_there_is_nothing_to_advance(home: Settings) -> None:
+def test_without_a_network_there_is_nothing_to_advance(empty: Settings) -> None:
     with pytest.raises(PermanentFailure, match="holds no sample network: run `fillrate sample` first"):
-        SampleNetwork(home).advance()
+        SampleNetwork(empty).advance()
 
 
 def test_only_embedded_systems_are_filled(tmp_path: Path) -> None:

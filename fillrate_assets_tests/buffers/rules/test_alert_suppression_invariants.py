@@ -15,6 +15,7 @@ from fillrate_assets.buffers.rules import alert_suppression
 from fillrate_assets.buffers.rules.alert_suppression import EPISODE, KEY
 from fillrate_assets_tests.factories import buffers_frames
 from fillrate_assets_tests.factories.buffers_frames import POLICY, make_tick
+from fillrate_assets_tests.fixtures.examples import take_examples
 
 NOTHING: Final = schema.ALERTS.make_empty().collect()
 UNITS: Final = ("W1_PICK_TOTAL", "W1_PACK_TOTAL")
@@ -54,7 +55,7 @@ def replay(recommendations: pl.DataFrame) -> pl.DataFrame:
 
 
 @given(courses, st.integers(0, 100))
-@settings(max_examples=20)
+@settings(max_examples=take_examples(8))
 def test_the_order_of_rows_says_nothing(course: Course, seed: int) -> None:
     rows = make_recommended(course)
     history = replay(rows)
@@ -69,7 +70,7 @@ def test_the_order_of_rows_says_nothing(course: Course, seed: int) -> None:
 
 
 @given(courses, st.integers(0, 20))
-@settings(max_examples=25)
+@settings(max_examples=take_examples(10))
 def test_a_tick_that_runs_late_or_again_changes_nothing_once_later_ones_are_replayed(course: Course, late: int) -> None:
     """Without the late tick first; then it and the later ones, over whatever those had left."""
     rows = make_recommended(course)
@@ -82,7 +83,7 @@ def test_a_tick_that_runs_late_or_again_changes_nothing_once_later_ones_are_repl
 
 
 @given(courses)
-@settings(max_examples=20)
+@settings(max_examples=take_examples(8))
 def test_sixty_minutes_of_history_are_enough(course: Course) -> None:
     """But to see that an open episode was left by a longer gap: nothing is known of it, so it is new."""
     rows = make_recommended(course)
@@ -100,6 +101,7 @@ def test_sixty_minutes_of_history_are_enough(course: Course) -> None:
 
 
 @given(courses)
+@settings(max_examples=take_examples(15))
 def test_every_course_of_events_is_notified_as_it_must_be(course: Course) -> None:
     rows = make_recommended(course)
     alerts = replay(rows)

@@ -23,6 +23,7 @@ from fillrate_assets_tests.factories.buffers_frames import (
     make_units,
     make_verdicts,
 )
+from fillrate_assets_tests.fixtures.examples import take_examples
 
 KEY: Final = ["unit_id", "direction", "snapshot_ts"]
 CALM_TO_ALARMED: Final = {
@@ -36,7 +37,7 @@ CALM_TO_ALARMED: Final = {
 }
 SIDE_BY_SIDE: Final = 5
 """Networks in an example: it costs what its queries cost, whatever their rows."""
-FEW: Final = settings(max_examples=6)
+FEW: Final = settings(max_examples=take_examples(4))
 POOLS: Final = POLICY.pool_order
 LANES: Final = tuple(f"W1_PACK_L{n}" for n in range(5))
 UNITS: Final = [

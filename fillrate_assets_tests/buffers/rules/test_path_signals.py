@@ -32,13 +32,14 @@ from fillrate_assets_tests.factories.feed_rows import (
     make_staffing,
     take_only_row,
 )
+from fillrate_assets_tests.fixtures.examples import take_examples
 
 POLICY: Final = Policy()
 SECOND: Final = 1 / 60
 NOTHING: Final = schema.SIGNALS.make_empty().collect()
 SIDE_BY_SIDE: Final = ("W1", "W2", "W3")
 """Warehouses in an example: it costs what its queries cost, whatever their rows."""
-MODERATE: Final = settings(max_examples=10, deadline=None)
+MODERATE: Final = settings(max_examples=take_examples(6))
 
 
 def compute_paths(

@@ -36,6 +36,7 @@ from fillrate_assets_tests.factories.feed_rows import (
     make_staffing,
     make_warehouses,
 )
+from fillrate_assets_tests.fixtures.examples import take_examples
 from fillrate_assets_tests.fixtures.postgres import Postgres
 
 POLICY: Final = Policy()
@@ -205,7 +206,7 @@ def _assert_same_state(
 @pytest.fixture(scope="module")
 def world() -> World:
     """Two days of floors whose feeds are rough: bad capacities, late rows, rows twice."""
-    return simulate(Scenario("rough limits", seed=11, warehouses=2, days=2, reception=ROUGH))
+    return simulate(Scenario("rough limits", seed=11, warehouses=1, days=2, reception=ROUGH))
 
 
 def test_the_limits_of_a_day_say_what_all_their_rows_would(world: World, receive: Receive) -> None:
@@ -258,7 +259,9 @@ def some_limits(tmp_path_factory: pytest.TempPathFactory) -> FloorFeeds:
     return made
 
 
-@settings(max_examples=12, phases=[Phase.reuse, Phase.generate])  # each queries a database; its rows are of many paths
+@settings(
+    max_examples=take_examples(5), phases=[Phase.reuse, Phase.generate]
+)  # each queries a database; its rows are of many paths
 @given(_LIMITS)
 def test_whatever_was_received_of_limits_says_the_same(some_limits: FloorFeeds, rows: list[Mapping[str, Any]]) -> None:
     sent = _make_feeds(limits=make_limits(*rows))
