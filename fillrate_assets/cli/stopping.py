@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from select import select
@@ -106,7 +106,9 @@ def _watch(reader: int, terminal: int | None) -> None:
     elif _has_ended(reader):
         return
     if terminal is not None:
-        os.write(terminal, f"fillrate: error: {_MESSAGES[number]}\n".encode())
+        # Where it is a pipe, its reader may be gone.
+        with suppress(OSError):
+            os.write(terminal, f"fillrate: error: {_MESSAGES[number]}\n".encode())
     _end(EXIT_CODES[number])
 
 
