@@ -329,10 +329,14 @@ class _Worker:
     """A process that runs ranges, one at a time."""
 
     def __init__(self, settings: Settings) -> None:
-        """Start it. It is spawned, not forked: Polars and SQLite hold threads and locks that do not survive a fork."""
-        context = get_context("spawn")
+        """Start it, of a server that has imported all this and runs nothing: imports take longer than many a range.
+
+        It is not forked from this process: Polars and SQLite hold threads and locks that do not survive a fork.
+        """
+        context = get_context("forkserver")
+        context.set_forkserver_preload([__name__])
         self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(theirs, settings))
+        self._process = context.Process(target=_work, args=(theirs, settings, dict(os.environ)))
         self._process.start()
         theirs.close()
         self.later: deque[RunRange] = deque()
@@ -405,8 +409,11 @@ def _run_in_workers(settings: Settings, waiting: deque[deque[RunRange]], process
             worker.kill()
 
 
-def _work(pipe: Connection, settings: Settings) -> None:
+def _work(pipe: Connection, settings: Settings, environment: Mapping[str, str]) -> None:
     """Run ranges as they come in."""
+    # The server has the environment of when it started.
+    os.environ.clear()
+    os.environ.update(environment)
     stopping.end_with_parent()
     with stopping.handle_signals(quiet=True), stopping.ending(lambda _: None):
         while True:
