@@ -1,6 +1,7 @@
 """The tour: the demo of every area, one after another, and one screen that says what each found.
 
 Each demo runs in a process of its own and writes what it prints to a file; what it found comes back as `Findings`.
+Demos of the same home run one after another, those of other homes beside them: few need more than one core throughout.
 """
 # ruff: noqa: D301, PLC0415 - click's \b is a backspace, not a backslash; imports where they are needed
 
@@ -11,7 +12,8 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -19,6 +21,7 @@ from typing import Final
 
 import click
 
+from fillrate_assets.cli import stopping
 from fillrate_assets.core.shown_text import escape_controls, escape_lines
 
 _WIDTH: Final = 98
@@ -95,35 +98,87 @@ SMALL: Final = {
 }
 """Options of a short tour."""
 
-WHOLE: Final = {"Buffers": ("--hours", "8")}
+WHOLE: Final = {"Fill rate": ("--days", "42"), "Buffers": ("--hours", "8")}
 
 
 class PartFailedError(Exception):
     """A demo failed; the message has the last of what it printed."""
 
 
-def run_part(part: Part, home: Path, options: Sequence[str]) -> Findings:
-    """Run the demo of an area.
+class Demos:
+    """The processes of demos, of which those of other homes run at a time."""
 
-    Raises:
-        PartFailedError: it did not end well.
+    def __init__(self, home: Path, options: Mapping[str, Sequence[str]]) -> None:
+        """Make it of the home of the tour, and of the options of areas; nothing runs yet."""
+        self._home = home
+        self._options = options
+        self._running: list[subprocess.Popen[str]] = []
 
-    """
-    folder = home / _FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    name = part.area.lower().replace(" ", "-")
-    printed, found = folder / f"{name}.txt", folder / f"{name}.json"
-    program = [sys.executable, "-c", _PROGRAM, sys.argv[0], *part.command, *options, "--findings", str(found)]
-    found.unlink(missing_ok=True)
-    with printed.open("wb") as output:
-        ended = subprocess.run(  # noqa: S603 - our own command
-            program, stdout=output, env={**os.environ, "FILLRATE_HOME": str(home / part.folder)}, check=False
-        )
-    if ended.returncode or not found.exists():
-        last = "\n".join(printed.read_text(encoding="utf-8").splitlines()[-_LAST_LINES:])
-        msg = f"{part.area}: the demo ended with {ended.returncode}; the last of {printed}:\n{last}"
-        raise PartFailedError(msg)
-    return Findings.read(found)
+    def run(self, parts: Sequence[Part]) -> list[Findings]:
+        """Run demos, each after those before it that have the same home, and return in order what they found.
+
+        Raises:
+            PartFailedError: one of them did not end well; those that ran beside it are stopped.
+
+        """
+        numbered: dict[str, list[tuple[str, Part]]] = {}
+        for number, part in enumerate(parts, 1):
+            numbered.setdefault(part.folder, []).append((f"[{number}/{len(parts)}] {part.area}", part))
+        with stopping.ending(lambda _: self.stop()), ThreadPoolExecutor(len(numbered)) as homes:
+            found: dict[Part, Findings] = {}
+            try:
+                for of_home in as_completed([homes.submit(self._run_home, parts) for parts in numbered.values()]):
+                    found |= of_home.result()
+            except PartFailedError:
+                self.stop()
+                raise
+        return [found[part] for part in parts]
+
+    def stop(self) -> None:
+        """Stop what runs, and wait for it."""
+        for process in self._running:
+            process.terminate()
+        for process in self._running:
+            process.wait()
+
+    def _run_home(self, parts: Sequence[tuple[str, Part]]) -> dict[Part, Findings]:
+        found = {}
+        for name, part in parts:
+            click.echo(f"{name}: {part.title} ...", err=True)
+            begun = perf_counter()
+            found[part] = self.run_part(part)
+            click.echo(f"{name}: done in {perf_counter() - begun:.0f} s", err=True)
+        return found
+
+    def run_part(self, part: Part) -> Findings:
+        """Run the demo of an area, and print its progress under the area's name.
+
+        Raises:
+            PartFailedError: it did not end well.
+
+        """
+        folder = self._home / _FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        name = part.area.lower().replace(" ", "-")
+        printed, found = folder / f"{name}.txt", folder / f"{name}.json"
+        options = [*self._options.get(part.area, ()), "--findings", str(found)]
+        program = [sys.executable, "-c", _PROGRAM, sys.argv[0], *part.command, *options]
+        found.unlink(missing_ok=True)
+        environment = {**os.environ, "FILLRATE_HOME": str(self._home / part.folder)}
+        with (
+            printed.open("wb") as output,
+            subprocess.Popen(  # noqa: S603 - our own command
+                program, stdout=output, stderr=subprocess.PIPE, text=True, errors="replace", env=environment
+            ) as process,
+        ):
+            self._running.append(process)
+            for line in process.stderr or ():
+                click.echo(f"{part.area}: {escape_controls(line.rstrip())}", err=True)
+        if process.returncode or not found.exists():
+            last = "\n".join(printed.read_text(encoding="utf-8").splitlines()[-_LAST_LINES:])
+            msg = f"{part.area}: the demo ended with {process.returncode}; the last of {printed}:\n{last}"
+            raise PartFailedError(msg)
+        return Findings.read(found)
 
 
 def describe(found: Sequence[tuple[Part, Findings]], home: Path, program: str, seconds: float) -> Iterator[str]:
@@ -185,16 +240,12 @@ def tour(*, small: bool) -> None:
     from fillrate_assets import settings
     from fillrate_assets.cli.progress import name_command
 
-    started, home, found = perf_counter(), settings.load().home, []
-    for number, part in enumerate(PARTS, 1):
-        click.echo(f"[{number}/{len(PARTS)}] {part.area}: {part.title} ...", err=True)
-        options, begun = (SMALL if small else WHOLE).get(part.area, ()), perf_counter()
-        try:
-            found.append((part, run_part(part, home, options)))
-        except PartFailedError as error:
-            click.echo(escape_lines(str(error)), err=True)
-            raise click.exceptions.Exit(1) from None
-        click.echo(f"[{number}/{len(PARTS)}] done in {perf_counter() - begun:.0f} s", err=True)
+    started, home = perf_counter(), settings.load().home
+    try:
+        found = Demos(home, SMALL if small else WHOLE).run(PARTS)
+    except PartFailedError as error:
+        click.echo(escape_lines(str(error)), err=True)
+        raise click.exceptions.Exit(1) from None
     click.echo("")
-    for line in describe(found, home, name_command(), perf_counter() - started):
+    for line in describe([*zip(PARTS, found, strict=True)], home, name_command(), perf_counter() - started):
         click.echo(escape_controls(line))

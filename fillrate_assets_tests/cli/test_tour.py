@@ -48,11 +48,20 @@ def test_what_was_found_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_demo_that_fails_says_what_it_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    part = Part("Nothing", "a demo that there is not", ("demo", "--days", "0"))
+def test_a_demo_that_fails_says_what_it_printed_and_stops_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = Part("Orders", "a demo that takes a minute", ("fulfillment", "demo"), "orders")
+    failing = Part("Nothing", "a demo that there is not", ("demo", "--days", "0"))
+    after = Part("After", "not begun", ("demo",))
     with pytest.raises(PartFailedError, match=r"Nothing: the demo ended with 2; the last of .*nothing\.txt"):
-        tour.run_part(part, tmp_path, [])
-    assert capsys.readouterr().out == ""
+        tour.Demos(tmp_path, {}).run([long, failing, after])
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "[2/3] Nothing: a demo that there is not ...\n" in printed.err
+    assert "Nothing: fillrate: error: Invalid value for '--days': 0 is not in the range 1<=x<=3660." in printed.err
+    assert "[1/3] Orders: done" not in printed.err
+    assert "After" not in printed.err
 
 
 @pytest.mark.sweep
