@@ -22,6 +22,7 @@ from fillrate_assets.fillrate.sources.contract_tables import TABLES
 from fillrate_assets.fillrate.sources.mapping_suggestion import suggest_mapping
 from fillrate_assets.storage.file_formats import translate_reader_errors
 from fillrate_assets_tests.factories import directories
+from fillrate_assets_tests.fixtures.examples import take_examples
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 
@@ -180,7 +181,7 @@ def _must_add_up(checked: InputCheck) -> bool:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=take_examples(15), suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data(), hostility=st.sampled_from([1, 10, 40]))
 def test_a_hostile_directory_ends_in_numbers_or_in_one_line(
     data: st.DataObject, hostility: int, tmp_path_factory: pytest.TempPathFactory
@@ -201,7 +202,7 @@ def test_a_hostile_directory_ends_in_numbers_or_in_one_line(
         assert suggest_mapping(folder).text
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=take_examples(15), suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_every_row_is_used_excluded_rejected_or_superseded(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -37,6 +37,9 @@ class History:
     def activity(self) -> Activity:
         return merge_activities([simulate_activity(self.network, dc) for dc in self.network.dc_codes])
 
+    def select_dc(self, dc: str) -> Activity:
+        return Activity(**{name: getattr(self.activity, name).filter(dc=dc) for name in TABLES})
+
     @cached_property
     def items(self) -> pl.LazyFrame:
         return draw_master_data(self.network).items.lazy()

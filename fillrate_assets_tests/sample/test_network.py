@@ -9,7 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from fillrate_assets.sample.documents import ORDER_LINES
-from fillrate_assets.sample.network import Network, advance, find_next_ship_day, simulate_activity
+from fillrate_assets.sample.network import Activity, Network, advance, find_next_ship_day, simulate_activity
 from fillrate_assets_tests.factories.history import LINE_KEY, SMALL, TABLES, History, assert_same, merge_activities
 
 
@@ -44,10 +44,10 @@ def test_nothing_exists_before_the_history() -> None:
         simulate_activity(SMALL, "DC01", SMALL.first - timedelta(days=1))
 
 
-def test_the_same_seed_gives_the_same_activity_and_another_seed_another() -> None:
-    assert_same(simulate_activity(SMALL, "DC02"), simulate_activity(SMALL, "DC02"))
+def test_the_same_seed_gives_the_same_activity_and_another_seed_another(history: History) -> None:
+    assert_same(simulate_activity(SMALL, "DC02"), history.select_dc("DC02"))
     other = simulate_activity(Network(seed=8, dcs=3, items=300, days=40), "DC02")
-    assert not other.order_lines.equals(simulate_activity(SMALL, "DC02").order_lines)
+    assert not other.order_lines.equals(history.select_dc("DC02").order_lines)
 
 
 def test_adjoining_stretches_are_the_whole(history: History) -> None:
@@ -56,13 +56,12 @@ def test_adjoining_stretches_are_the_whole(history: History) -> None:
         simulate_activity(SMALL, "DC01", last=middle),
         simulate_activity(SMALL, "DC01", first=middle + timedelta(days=1)),
     ]
-    assert_same(merge_activities(parts), simulate_activity(SMALL, "DC01"))
-    assert history.activity.order_lines.filter(dc="DC01").equals(merge_activities(parts).order_lines)
+    assert_same(merge_activities(parts), history.select_dc("DC01"))
 
 
-def test_a_longer_history_repeats_the_shorter_one() -> None:
+def test_a_longer_history_repeats_the_shorter_one(history: History) -> None:
     longer = Network(seed=7, dcs=3, items=300, days=41, last=SMALL.last + timedelta(days=1))
-    assert_same(simulate_activity(longer, "DC01", last=SMALL.last), simulate_activity(SMALL, "DC01"))
+    assert_same(simulate_activity(longer, "DC01", last=SMALL.last), history.select_dc("DC01"))
 
 
 def test_a_stretch_without_a_ship_day_is_empty() -> None:
@@ -72,11 +71,18 @@ def test_a_stretch_without_a_ship_day_is_empty() -> None:
     assert nothing.order_lines.schema == ORDER_LINES
 
 
-def test_what_a_new_day_brings_is_processed_after_all_of_the_history(history: History) -> None:
+@pytest.fixture(scope="module")
+def new_day() -> dict[str, Activity]:
+    """What the day after the history brings, by DC."""
+    return {dc: advance(SMALL, dc, find_next_ship_day(SMALL.last)) for dc in SMALL.dc_codes}
+
+
+def test_what_a_new_day_brings_is_processed_after_all_of_the_history(
+    history: History, new_day: dict[str, Activity]
+) -> None:
     day = find_next_ship_day(SMALL.last)
     assert day == date(2026, 11, 16)
-    for dc in SMALL.dc_codes:
-        new = advance(SMALL, dc, day)
+    for dc, new in new_day.items():
         for name in ("order_lines", "shipment_lines"):
             before = getattr(history.activity, name).filter(dc=dc)
             assert getattr(new, name)["processed_at"].min() > before["processed_at"].max()
@@ -84,9 +90,8 @@ def test_what_a_new_day_brings_is_processed_after_all_of_the_history(history: Hi
         assert set(new.instock_snapshots["snapshot_date"]) == set(new.truth["ship_date"]) == {day}
 
 
-def test_a_new_day_corrects_two_earlier_lines_of_the_network(history: History) -> None:
-    day = find_next_ship_day(SMALL.last)
-    new = merge_activities([advance(SMALL, dc, day) for dc in SMALL.dc_codes])
+def test_a_new_day_corrects_two_earlier_lines_of_the_network(history: History, new_day: dict[str, Activity]) -> None:
+    new = merge_activities([*new_day.values()])
     corrected = pl.concat(
         getattr(new, name).join(getattr(history.activity, name), on=LINE_KEY, how="semi").select(*LINE_KEY)
         for name in ("order_lines", "shipment_lines")
@@ -108,10 +113,10 @@ def test_corrections_change_what_they_correct(history: History) -> None:
         assert same.is_empty()
 
 
-def test_advancing_day_by_day_is_the_longer_history() -> None:
+def test_advancing_day_by_day_is_the_longer_history(history: History) -> None:
     days = [SMALL.last + timedelta(days=count) for count in (2, 3)]
     longer = Network(seed=7, dcs=3, items=300, days=43, last=days[-1])
-    advanced = merge_activities([simulate_activity(SMALL, "DC01"), *(advance(SMALL, "DC01", day) for day in days)])
+    advanced = merge_activities([history.select_dc("DC01"), *(advance(SMALL, "DC01", day) for day in days)])
     assert_frame_equal(advanced.order_lines, simulate_activity(longer, "DC01").order_lines)
 
 

@@ -284,11 +284,16 @@ def test_an_operating_day_has_the_ticks_that_its_own_clock_shows() -> None:
 # --- the schedule
 
 
+@pytest.fixture(scope="module")
+def findable() -> Iterator[dg.DagsterInstance]:
+    """An instance that other processes can find, as a schedule wants it."""
+    with dg.instance_for_test() as made:
+        yield made
+
+
 @pytest.fixture
-def scheduled(tmp_path: Path) -> Iterator[Floor]:
-    # A schedule wants an instance that other processes can find.
-    with dg.instance_for_test() as instance:
-        yield Floor(tmp_path / "home", instance).create()
+def scheduled(tmp_path: Path, findable: dg.DagsterInstance) -> Floor:
+    return Floor(tmp_path / "home", findable).create()
 
 
 def request_tick(floor: Floor, at: datetime) -> dg.RunRequest | dg.SkipReason:
