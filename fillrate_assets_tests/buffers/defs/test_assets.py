@@ -439,6 +439,7 @@ def test_a_challenger_that_takes_too_much_is_ended(floor: Floor, bounds: Bounds,
     assert re.fullmatch(problem, run.run(bounds) or "")
 
 
+@pytest.mark.sweep
 def test_a_row_of_policies_that_cannot_be_used_touches_no_champion(floor: Floor) -> None:
     said = {"role": "CHALLENGER", "since_ts": NOW.replace(tzinfo=None), "updated_by": "bob"}
     with sa.create_engine(floor.settings.storage.record_store_url).begin() as connection:
@@ -574,7 +575,7 @@ def test_a_unit_that_is_clear_without_data_stops_the_run(alarmed_floor: Floor) -
     [
         (NOW, 2, True),
         (NOW, 4, False),
-        (NOW, None, False),
+        pytest.param(NOW, None, False, marks=pytest.mark.sweep),
         # In the evening of Chicago and New York: UTC is a day ahead.
         (datetime(2026, 3, 11, 0, 15, tzinfo=UTC), 0, True),
     ],
