@@ -205,7 +205,8 @@ def compare_dcs(settings: Settings, ranges: Sequence[RunRange]) -> list[str]:
     database = Database.from_settings(settings)
     store = RecordStore(database)
     dates = {day for each in ranges for day in partition_key.list_dates(each.first, each.reach)}
-    plan = plan_networks(NetworkStore(database).read(store.read_active_dcs()), now=datetime.now(UTC), wait=timedelta(0))
+    moved = NetworkStore(database).read_moved(store.read_active_dcs(), timedelta(days=LOOK_BACK_DAYS))
+    plan = plan_networks(moved, now=datetime.now(UTC), wait=timedelta(0))
     failures = []
     with open_instance() as instance, stopping.ending(_end_own_runs):
         for first, last in network.cut_dates([day for day in plan.due if day in dates]):

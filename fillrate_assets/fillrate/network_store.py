@@ -48,6 +48,21 @@ class NetworkStore:
         with self.database.connect() as connection:
             return _select(connection, dcs, first, last)
 
+    def read_moved(self, dcs: Sequence[str], look_back: timedelta) -> pl.DataFrame:
+        """Read the days of DCs from the first to the last date that is to be compared, and so far before, as stored.
+
+        A date is to be compared where the usual demand of a DC came or moved; of one DC alone there is none.
+        """
+        days = NETWORK_DAYS.c
+        moved = sa.select(sa.func.min(days.ship_date), sa.func.max(days.ship_date)).where(
+            days.dc.in_(dcs), days.usual_version.is_distinct_from(days.compared_version)
+        )
+        with self.database.connect() as connection:
+            first, last = connection.execute(moved).one() if _has_several(connection, dcs) else (None, None)
+            if first is None:
+                return demand_schema.NETWORK_DAYS.make_empty().collect()
+            return _select(connection, dcs, first - look_back, last)
+
     def read_unfollowed(self, dcs: Sequence[str]) -> pl.DataFrame:
         """Read what published days of DCs are to follow, and do not yet, as `NETWORK_VERSIONS`.
 
@@ -61,8 +76,7 @@ class NetworkStore:
             .where(LEDGER.c.state == "PUBLISHED", days.network_version.is_distinct_from(LEDGER.c.network_version))
         )
         with self.database.connect() as connection:
-            known = connection.execute(sa.select(days.dc).distinct()).scalars()
-            if len({*known} & {*dcs}) <= 1:
+            if not _has_several(connection, dcs):
                 return frame.make_empty().collect()
             rows = sql.select(connection, moved).lazy()
         found = parsing.parse_frame(rows, frame, table=NETWORK_DAYS.name)
@@ -123,6 +137,12 @@ def _compare(known: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
     followed = versions.rename({_FOLLOWED: "computed"}).with_columns(pl.lit(value=True).alias("is_computed"))
     chosen = pl.when("is_computed").then("computed").otherwise(_FOLLOWED).alias(_FOLLOWED)
     return days.join(followed, on=_KEY, how="left").with_columns(chosen).select(known.columns)
+
+
+def _has_several(connection: sa.Connection, dcs: Sequence[str]) -> bool:
+    """Return whether there are days of more than one of the DCs."""
+    known = connection.execute(sa.select(NETWORK_DAYS.c.dc).distinct()).scalars()
+    return len({*known} & {*dcs}) > 1
 
 
 def _wait_for_other_comparisons(connection: sa.Connection) -> None:

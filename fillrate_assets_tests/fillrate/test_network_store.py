@@ -93,6 +93,19 @@ def test_a_comparison_that_comes_out_the_same_changes_no_row(known: NetworkStore
     assert moved.select(KEY).rows() == [("DC01", day) for day in DATES[1 : WEIGHT_DAYS + 1]]
 
 
+def test_dates_of_which_usual_demand_moved_are_read_with_the_days_before_them(known: NetworkStore) -> None:
+    look_back = timedelta(days=2)
+    assert known.read_moved(DCS, look_back).is_empty()
+    record(known, make_days(DATES, followed=60))
+    assert known.read_moved(DCS, look_back).is_empty()
+    moved = make_days(DATES[4:6], followed=60, dcs=["DC02"]).with_columns(usual_version=pl.lit("another"))
+    known.record_usual(moved.select(OF_DC), now=NOW)
+    assert known.read_moved(DCS, look_back).equals(known.read(DCS, DATES[2], DATES[5]))
+    # A DC alone has none to compare with.
+    assert known.read_moved(["DC02"], look_back).is_empty()
+    assert known.read_moved(["DC02", "DC09"], look_back).is_empty()
+
+
 def test_published_days_that_do_not_follow_are_found_and_no_others(known: NetworkStore, store: RecordStore) -> None:
     record(known, make_days(DATES, followed=60))
     versions = known.read().select(demand_schema.NETWORK_VERSIONS.names)

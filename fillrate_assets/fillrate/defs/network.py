@@ -129,7 +129,8 @@ def network(
     record_store: dg.ResourceParam[RecordStore],
 ) -> dg.SensorResult:
     """Request the comparison of DCs on ship dates of which usual demand of a DC came or moved."""
-    now, days = datetime.now(UTC), network_store.read(record_store.read_active_dcs())
+    now = datetime.now(UTC)
+    days = network_store.read_moved(record_store.read_active_dcs(), timedelta(days=LOOK_BACK_DAYS))
     plan = plan_networks(
         days,
         now=now,

@@ -36,15 +36,13 @@ def plan_networks(
     """Decide on which ship dates the DCs are to be compared.
 
     Args:
-        days: `NETWORK_DAYS` of the DCs that take part.
+        days: `NETWORK_DAYS` of DCs, more than one, with the 28 days before those that may be due.
         now: the time, UTC.
         wait: how long a date waits for DCs that are late, from its first DC on.
         calendar: `DC_CALENDAR`, if there is one.
         in_progress: dates that runs are computing; they are due once these have ended.
 
     """
-    if days["dc"].n_unique() <= 1:
-        return NetworkPlan((), {})
     moved = pl.col("usual_version").ne_missing(pl.col("compared_version"))
     dates = days.group_by("ship_date").agg(moved.any().alias("moved"), pl.col("usual_at").min().alias("first_at"))
     ahead: dict[date, datetime] = dict(dates.filter("moved").drop("moved").sort("ship_date").iter_rows())

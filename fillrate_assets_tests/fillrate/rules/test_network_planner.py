@@ -48,8 +48,6 @@ def plan(
         ([{}, {"dc": "DC02", **MOVED}], (DAY,)),
         # Each date by itself.
         ([{}, {"dc": "DC02"}, {"dc": "DC02", "ship_date": WEEK_AGO, **MOVED}], (WEEK_AGO,)),
-        # A DC alone has none to compare with.
-        ([NEW, {"ship_date": WEEK_AGO, **NEW}], ()),
         ([], ()),
     ],
 )
