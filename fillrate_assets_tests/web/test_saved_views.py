@@ -18,7 +18,7 @@ from fillrate_assets import settings
 from fillrate_assets.core.errors import SourceUnavailable
 from fillrate_assets.notifications.notifiers.channel import OutgoingMessage
 from fillrate_assets.notifications.outbox import ATTACHMENTS, OUTBOX
-from fillrate_assets.storage.action_log import Action, ActionLog
+from fillrate_assets.storage.action_log import ACTION_LOG, Action, ActionLog
 from fillrate_assets.subscriptions.rhythm import Rhythm
 from fillrate_assets.subscriptions.view_store import SAVED_VIEWS, SavedView, add_view
 from fillrate_assets.web.buyers.view_pages import MOST_VIEWS
@@ -49,7 +49,7 @@ def service(tiny_published_template: Path, tmp_path_factory: pytest.TempPathFact
 def _empty(service: Service) -> Iterator[None]:
     yield
     with service.database.begin() as connection:
-        for table in (SAVED_VIEWS, OUTBOX, ATTACHMENTS):
+        for table in (SAVED_VIEWS, OUTBOX, ATTACHMENTS, ACTION_LOG):
             connection.execute(table.delete())
 
 
