@@ -224,7 +224,7 @@ def _shorten(place: Path) -> Path:
 
 
 @click.command()
-@click.option("--small", is_flag=True, help="As little of each as shows anything, in half a minute.")
+@click.option("--small", is_flag=True, help="As little of each as shows anything, in a minute.")
 def tour(*, small: bool) -> None:
     """Run the demo of every area, and say on one screen what each found.
 
