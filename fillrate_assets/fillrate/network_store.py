@@ -78,9 +78,8 @@ class NetworkStore:
         with self.database.connect() as connection:
             if not _has_several(connection, dcs):
                 return frame.make_empty().collect()
-            rows = sql.select(connection, moved).lazy()
-        found = parsing.parse_frame(rows, frame, table=NETWORK_DAYS.name)
-        return found.filter(pl.col("dc").is_in(list(dcs))).sort(_KEY).collect()
+            rows = sql.select(connection, moved)
+        return parsing.parse_rows(rows, frame).filter(pl.col("dc").is_in(list(dcs))).sort(_KEY)
 
     def record_usual(self, found: pl.DataFrame, *, now: datetime) -> None:
         """Record what is usual of days of a DC; what did not change is left untouched.
@@ -108,7 +107,9 @@ class NetworkStore:
 
         """
         with self.database.begin() as connection:
-            _wait_for_other_comparisons(connection)
+            # The next days' weights are of all comparisons: one at a time is recorded.
+            if (lock := sql.build_lock(NETWORK_DAYS.name, connection.dialect)) is not None:
+                connection.execute(lock)
             known = _read_same_days(connection, found, reach=_REACH)
             changed = found.join(known, on=[*_KEY, *_OF_COMPARISON], how="anti", nulls_equal=True)
             names = [*_OF_COMPARISON, _FOLLOWED]
@@ -145,15 +146,6 @@ def _has_several(connection: sa.Connection, dcs: Sequence[str]) -> bool:
     return len({*known} & {*dcs}) > 1
 
 
-def _wait_for_other_comparisons(connection: sa.Connection) -> None:
-    """Let one comparison at a time be recorded, until the transaction ends: the next days' weights are of all."""
-    if connection.dialect.name == "sqlite":
-        connection.execute(sa.text("BEGIN IMMEDIATE"))
-    elif connection.dialect.name == "postgresql":
-        number = sa.func.hashtextextended(NETWORK_DAYS.name, 0)
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(number)))
-
-
 def _read_same_days(connection: sa.Connection, found: pl.DataFrame, reach: timedelta | None = None) -> pl.DataFrame:
     """Read `NETWORK_DAYS` of the DCs and dates of some days, and of those around them; a reach is locked."""
     if found.is_empty():
@@ -179,8 +171,7 @@ def _select(
     if locked:
         # The other databases wait before they read.
         chosen = chosen.with_hint(NETWORK_DAYS, "WITH (UPDLOCK, HOLDLOCK)", "mssql")
-    rows = sql.select(connection, chosen).lazy()
-    return parsing.parse_frame(rows, demand_schema.NETWORK_DAYS, table=NETWORK_DAYS.name).sort(_KEY).collect()
+    return parsing.parse_rows(sql.select(connection, chosen), demand_schema.NETWORK_DAYS).sort(_KEY)
 
 
 def _update(connection: sa.Connection, rows: pl.DataFrame, names: Sequence[str], **more: datetime) -> None:

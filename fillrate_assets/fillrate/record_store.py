@@ -333,12 +333,7 @@ def build_day_lock(dc: str, ship_date: date, dialect: sa.Dialect) -> sa.Executab
 
     None on SQL Server, where the hint of `select_ledger_entry` locks the gap of an entry that is not there yet.
     """
-    if dialect.name == "sqlite":
-        return sa.text("BEGIN IMMEDIATE")
-    if dialect.name == "postgresql":
-        number = sa.func.hashtextextended(f"ledger {dc} {ship_date}", 0)
-        return sa.select(sa.func.pg_advisory_xact_lock(number))
-    return None
+    return sql.build_lock(f"ledger {dc} {ship_date}", dialect)
 
 
 def select_ledger_entry(dc: str, ship_date: date) -> sa.Select[Any]:

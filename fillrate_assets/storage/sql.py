@@ -351,6 +351,18 @@ def select(connection: sa.Connection, statement: sa.Select[Any]) -> pl.DataFrame
     return pl.DataFrame(result.all(), schema=list(result.keys()), orient="row", infer_schema_length=None)
 
 
+def build_lock(name: str, dialect: sa.Dialect) -> sa.Executable | None:
+    """Build the statement that locks a name until the transaction ends, before what it names is read.
+
+    SQLite locks the whole file. None on SQL Server, where a hint of the read locks rows and the gaps between them.
+    """
+    if dialect.name == "sqlite":
+        return sa.text("BEGIN IMMEDIATE")
+    if dialect.name == "postgresql":
+        return sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0)))
+    return None
+
+
 def append(system: str, url: str, table: sa.Table, frame: pl.DataFrame) -> None:
     """Bulk-insert a frame into an embedded table, columns by name.
 
