@@ -1,8 +1,8 @@
 """Whether the process of a run is there, under every launcher: a run renews a lease while it goes on.
 
 A run renews it every few seconds in Dagster's own database, and ends its process before the lease lapses, if it could
-not. The daemon reads the lease of each run that has started; one that has lapsed by the daemon's own clock is of a
-process that is gone, and Dagster marks the run as failed and launches it again.
+not. The sensor `lost_runs` reads the lease of each run that has started; one that has lapsed by its own clock is of a
+process that is gone: it marks the run as failed, and Dagster launches it again.
 """
 
 from __future__ import annotations
