@@ -1,4 +1,4 @@
-"""The tour: the demo of every area, one after another, and one screen that says what each found.
+"""The tour: the demo of every area, and one screen that says what each found.
 
 Each demo runs in a process of its own and writes what it prints to a file; what it found comes back as `Findings`.
 Demos of the same home run one after another, those of other homes beside them: few need more than one core throughout.
@@ -127,8 +127,8 @@ class Demos:
         with stopping.ending(lambda _: self.stop()), ThreadPoolExecutor(len(numbered)) as homes:
             found: dict[Part, Findings] = {}
             try:
-                for of_home in as_completed([homes.submit(self._run_home, parts) for parts in numbered.values()]):
-                    found |= of_home.result()
+                for ended in as_completed([homes.submit(self._run_home, of_home) for of_home in numbered.values()]):
+                    found |= ended.result()
             except PartFailedError:
                 self.stop()
                 raise
@@ -146,11 +146,11 @@ class Demos:
         for name, part in parts:
             click.echo(f"{name}: {part.title} ...", err=True)
             begun = perf_counter()
-            found[part] = self.run_part(part)
+            found[part] = self._run_part(part)
             click.echo(f"{name}: done in {perf_counter() - begun:.0f} s", err=True)
         return found
 
-    def run_part(self, part: Part) -> Findings:
+    def _run_part(self, part: Part) -> Findings:
         """Run the demo of an area, and print its progress under the area's name.
 
         Raises:
